@@ -1,0 +1,1 @@
+"""The durable middle: events, stream positions and sink cursors in one SQLite file."""

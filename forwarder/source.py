@@ -1,0 +1,122 @@
+"""The contract of a source: which files are one agent's, and what one record of them means."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from forwarder.errors import BadRecord, RecordTooLong
+from forwarder.events import Event
+
+State = TypeVar("State")
+T = TypeVar("T")
+
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+class Record(msgspec.Struct, gc=False):
+    """One line of a file, without its newline.
+
+    `line` holds the bytes as the agent wrote them (a BOM and a carriage return are taken off). `offset` is the byte
+    where the line begins, in the decompressed file; `size` its length in bytes. `first_line` is a 16-byte digest of the
+    file's first line. `is_whole` is false for a line longer than `max_line_bytes`: then `line` is its first 4 KiB,
+    and `size` still tells the true length.
+    """
+
+    line: bytes
+    offset: int
+    size: int
+    first_line: bytes
+    is_whole: bool = True
+    lossy: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Identifies a record that carries no id of its own: the same line at the same place of the same file.
+
+        Made of content only, so that a copy or a later replay of the file gives the same key.
+        """
+        return (self.first_line.hex(), self.offset, blake2b(self.line, digest_size=8).hexdigest())
+
+    def json(self) -> Any:
+        """The record as plain Python objects. Raises `BadRecord`, or `RecordTooLong` when only its head was read."""
+        return self.decode(_ANY)
+
+    def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The record as the decoder's type; fields that the type does not name are skipped without being built.
+
+        A line that strict JSON forbids but the agent's own language writes (a lone surrogate, NaN, broken UTF-8) is
+        read tolerantly, and its events are marked `lossy`. Raises `BadRecord`, or `RecordTooLong`.
+        """
+        if not self.is_whole:
+            raise RecordTooLong(f"the record has {self.size} bytes, more than max_line_bytes")
+        try:
+            return decoder.decode(self.line)
+        except msgspec.ValidationError as error:
+            raise BadRecord(f"unexpected shape: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            strict = error
+        try:
+            tolerant = _tolerant(self.line)
+            result = tolerant if decoder is _ANY else msgspec.convert(tolerant, decoder.type)
+        except (ValueError, RecursionError) as error:
+            raise BadRecord(f"not JSON: {strict}") from error
+        except msgspec.ValidationError as error:
+            raise BadRecord(f"unexpected shape: {error}") from error
+        self.lossy = True
+        return result
+
+
+class Source(ABC, Generic[State]):
+    """One agent's files. Subclass as a frozen dataclass: its fields are the options of ``[sources.NAME]``.
+
+    A source does no I/O, owns no clock and is not async. The engine promises: the records of a file come in order, one
+    at a time; `state` is what the record before left behind, also after a restart; if `map` raises, the record goes to
+    the dead letters with file and offset, none of its events count and `state` is put back.
+
+    The state is saved together with the file's offset, so it must be a dataclass or `msgspec.Struct` of plain values
+    (text, numbers, lists, dicts, sets, other such classes), and it must stay small: bound every collection in it.
+    `map` must be deterministic: the same records from the same state give the same events and the same state.
+    """
+
+    @abstractmethod
+    def patterns(self) -> list[str]:
+        """Globs of the agent's files, ``~`` and ``**`` allowed; compressed files (`.zst`, `.gz`) may match too."""
+
+    @abstractmethod
+    def new_state(self, path: Path) -> State:
+        """The state before the first record of the file at `path` (whose name may end in `.zst` or `.gz`)."""
+
+    @abstractmethod
+    def map(self, record: Record, state: State) -> Iterator[Event]:
+        """Yield the events that the record tells of, and update `state` in place.
+
+        Raise `UnknownRecord(kind)` for a kind of record never seen, any other exception for one that cannot be used.
+        """
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file given to ``forwarder replay`` is this agent's, wherever it lies. Judge by the name alone."""
+        return any(path.match(pattern.rpartition("/")[2]) for pattern in self.patterns())
+
+
+def _tolerant(line: bytes) -> Any:
+    """JSON with what strict JSON forbids: broken UTF-8 and lone surrogates become U+FFFD, NaN and Infinity null."""
+    return _mend(json.loads(line.decode("utf-8", errors="replace"), parse_constant=lambda _: None, strict=False))
+
+
+def _mend(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_mend(item) for item in cast("Iterable[Any]", value)]
+        case dict():
+            return {_mend(key): _mend(item) for key, item in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
