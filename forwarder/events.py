@@ -1,9 +1,9 @@
 """The common schema, version 1: one frozen struct per type of event, units in the field names.
 
 What a mapper builds is what is sent, apart from the envelope: the engine makes `id` from agent, type and `key`, lays
-the `session` flat, and adds `host` and `origin`. Absent is unknown; nothing is 0 because it was missing. `Content` marks
-what people and models wrote: gone at redaction ``full``, scrubbed and cut at ``preview``, scrubbed at ``none``. `Id`
-marks text that only identifies (never scrubbed); every other free text is scrubbed like content but never cut.
+the `session` flat, and adds `host` and `origin`. Absent is unknown; nothing is 0 because it was missing. `Content`
+marks what people and models wrote: gone at redaction ``full``, scrubbed and cut at ``preview``, scrubbed at ``none``.
+`Id` marks text that only identifies (never scrubbed); every other free text is scrubbed like content but never cut.
 """
 
 from __future__ import annotations
