@@ -1,0 +1,147 @@
+"""The SQL of the journal: blocking calls, each one transaction, all made on the journal's writer thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
+from forwarder.journal.schema import connect, translated
+from forwarder.journal.seen import Seen
+
+DEAD_LETTERS_KEPT = 10_000  # the newest; a source that cannot be mapped at all must not fill the disk
+
+_STREAM = StreamRow.__struct_fields__
+_SAVE_STREAM = f"INSERT OR REPLACE INTO streams ({', '.join(_STREAM)}) VALUES ({', '.join('?' * len(_STREAM))})"
+_SAVE_CURSOR = "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)"
+_READ = """SELECT first, bytes, body FROM batches
+           WHERE first >= coalesce((SELECT max(first) FROM batches WHERE first <= ?1), 0) ORDER BY first"""
+_BURY = (
+    "INSERT INTO dead_letters (time, source, sink, file, offset, size, reason, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class JournalFile:
+    """The open file. Raises `JournalDamaged` when it is broken, `sqlite3.OperationalError` when the disk is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder
+        self._connection = connect(folder)
+        with translated(folder):
+            self._seen = Seen(self._connection)
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it."""
+        self._connection.close()
+
+    def sizes(self) -> list[tuple[int, int, int]]:
+        """First sequence number, count and bytes of each batch, oldest first."""
+        with translated(self._path):
+            return self._connection.execute("SELECT first, count, bytes FROM batches ORDER BY first").fetchall()
+
+    def streams(self) -> list[StreamRow]:
+        """All checkpoints."""
+        with translated(self._path):
+            rows = self._connection.execute(f"SELECT {', '.join(_STREAM)} FROM streams").fetchall()
+        return [StreamRow(**dict(zip(_STREAM, row, strict=True))) for row in rows]
+
+    def cursors(self) -> dict[str, Cursor]:
+        """The place of every sink that ever delivered from this journal."""
+        with translated(self._path):
+            rows = self._connection.execute("SELECT sink, acked, in_flight FROM cursors").fetchall()
+        return {sink: Cursor(acked, in_flight) for sink, acked, in_flight in rows}
+
+    def notes(self) -> dict[str, bytes]:
+        """Small facts that the engine keeps by name."""
+        with translated(self._path):
+            return dict(self._connection.execute("SELECT name, value FROM notes").fetchall())
+
+    def add(self, changes: Changes, *, first: int, now: float) -> Block:
+        """One transaction: facts, new events, checkpoints and dead letters. Returns the events that were new."""
+        with self._transaction(is_synced=changes.is_sole_copy) as connection:
+            is_new = self._seen.add(changes.facts, first)
+            lines = tuple(changes.lines)
+            if is_new is not None:
+                lines = tuple(line for line, new in zip(lines, is_new, strict=True) if new)
+            if lines:
+                body = b"\n".join(lines)
+                row = (first, len(lines), len(body) + 1, now, body)
+                connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?)", row)
+                connection.execute(
+                    "INSERT OR REPLACE INTO notes VALUES ('last', ?)", (b"%d" % (first + len(lines) - 1),)
+                )
+            if changes.checkpoints:
+                rows = [tuple(getattr(one, name) for name in _STREAM) for one in changes.checkpoints.values()]
+                connection.executemany(_SAVE_STREAM, rows)
+            self._bury(changes.dead_letters)
+        return Block(first, lines)
+
+    def read(self, after: int, limit_bytes: int) -> list[Block]:
+        """The events behind the sequence number `after`: at least one batch, about `limit_bytes` at most."""
+        blocks: list[Block] = []
+        size = 0
+        with translated(self._path):
+            for first, row_bytes, body in self._connection.execute(_READ, (after + 1,)):
+                lines = tuple(body.split(b"\n"))
+                skip = max(0, after + 1 - first)
+                if lines[skip:]:
+                    blocks.append(Block(first + skip, lines[skip:]))
+                    size += row_bytes
+                if size >= limit_bytes:
+                    break
+        return blocks
+
+    def save_cursors(self, cursors: Iterable[tuple[str, Cursor]], dead_letters: Sequence[DeadLetter] = ()) -> None:
+        """Move the cursors and keep what was refused on the way, together."""
+        with self._transaction() as connection:
+            connection.executemany(_SAVE_CURSOR, [(sink, *cursor) for sink, cursor in cursors])
+            self._bury(dead_letters)
+
+    def save_note(self, name: str, value: bytes) -> None:
+        """Keep a small fact under a name."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def forget_streams(self, ids: Iterable[int]) -> None:
+        """Drop the checkpoints of files that are gone for good."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM streams WHERE id = ?", [(one,) for one in ids])
+
+    def prune(self, *, upto: int, older_than: float) -> None:
+        """Drop batches that end at or before `upto` and were added before `older_than` (seconds since 1970)."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM batches WHERE first + count - 1 <= ? AND time < ?", (upto, older_than))
+
+    def turn_over_seen(self) -> None:
+        """Begin a new generation of seen facts and forget the one before the last."""
+        with self._transaction():
+            self._seen.turn_over()
+
+    def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        if not letters:
+            return
+        rows = [
+            (one.time, one.source, one.sink, one.file, one.offset, one.size, one.reason, one.body) for one in letters
+        ]
+        self._connection.executemany(_BURY, rows)
+        keep = "SELECT max(id) - ? FROM dead_letters"
+        self._connection.execute(f"DELETE FROM dead_letters WHERE id <= ({keep})", (DEAD_LETTERS_KEPT,))
+
+    @contextmanager
+    def _transaction(self, *, is_synced: bool = False) -> Generator[sqlite3.Connection]:
+        with translated(self._path):
+            if is_synced:
+                self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                if is_synced:
+                    self._connection.execute("PRAGMA synchronous = NORMAL")

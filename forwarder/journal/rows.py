@@ -1,0 +1,82 @@
+"""What goes into the journal and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+
+class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint: how far a stream was read, how to know it again, and what its mapper remembered there.
+
+    `offset` stands after a newline, in bytes of the decompressed file. `head` is the digest of the first `head_size`
+    bytes, `tail` of the `tail_size` bytes before `offset`; `first_line` the 16-byte digest of the first line (empty
+    before there is one). `state` is the mapper's state in MessagePack. `time` is the file's modification time when it
+    was last read, in seconds.
+    """
+
+    id: int
+    source: str
+    path: str
+    device: int
+    inode: int
+    generation: int
+    offset: int
+    first_line: bytes
+    head_size: int
+    head: bytes
+    tail_size: int
+    tail: bytes
+    state: bytes
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """A record that could not be mapped (`source`, `file`, `offset`, `size`) or an event that a sink refused (`sink`).
+
+    `body` is scrubbed and cut like everything else in the journal.
+    """
+
+    time: float
+    reason: str
+    body: bytes
+    source: str | None = None
+    sink: str | None = None
+    file: str | None = None
+    offset: int | None = None
+    size: int | None = None
+
+
+@dataclass
+class Changes:
+    """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there."""
+
+    lines: list[bytes] = field(default_factory=list[bytes])
+    facts: list[bytes] = field(default_factory=list[bytes])
+    checkpoints: dict[int, StreamRow] = field(default_factory=dict[int, StreamRow])
+    dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    is_sole_copy: bool = False  # the source may be gone after this: the commit must reach the disk
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.checkpoints or self.dead_letters)
+
+
+class Block(NamedTuple):
+    """Consecutive events: `lines[i]` has the sequence number `first` + i."""
+
+    first: int
+    lines: tuple[bytes, ...]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
+
+
+class Cursor(NamedTuple):
+    """A sink's place: everything up to `acked` was delivered; up to `in_flight` may have been sent, outcome unknown."""
+
+    acked: int
+    in_flight: int

@@ -1,0 +1,113 @@
+"""The journal's file: tables, version, and what happens to a file that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from forwarder.errors import JournalDamaged, JournalTooNew, StateError
+
+VERSION = 1
+FILE_NAME = "journal.sqlite3"
+APPLICATION_ID = 0x46574452  # "FWDR": tells our file from another program's
+
+# A row of `batches` is everything that one commit added: rows of one event cost nine times as much (DESIGN.md).
+# `seen` and `seen_before` are two generations of one set: pruning by age is dropping the older (journal/seen.py).
+_TABLES = """
+CREATE TABLE batches (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
+                      time REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE streams (id INTEGER PRIMARY KEY, source TEXT NOT NULL, path TEXT NOT NULL, device INTEGER NOT NULL,
+                      inode INTEGER NOT NULL, generation INTEGER NOT NULL, offset INTEGER NOT NULL,
+                      first_line BLOB NOT NULL, head_size INTEGER NOT NULL, head BLOB NOT NULL,
+                      tail_size INTEGER NOT NULL, tail BLOB NOT NULL, state BLOB NOT NULL, time REAL NOT NULL);
+CREATE TABLE seen (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen_before (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, acked INTEGER NOT NULL, in_flight INTEGER NOT NULL);
+CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, time REAL NOT NULL, source TEXT, sink TEXT, file TEXT,
+                           offset INTEGER, size INTEGER, reason TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """Open the journal in `folder` for writing, and make it if there is none.
+
+    Raises `JournalTooNew`, `JournalDamaged`, or `StateError` when the folder cannot be written.
+    """
+    path = folder / FILE_NAME
+    try:
+        if not path.exists():
+            path.touch(mode=0o600)
+        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StateError(f"cannot write the journal {path}: {error}; choose another folder with --state-dir") from error
+    try:
+        with translated(path):
+            _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """Open the journal in `folder` for reading, also beside a running forwarder. Raises `StateError` without one."""
+    path = folder / FILE_NAME
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
+        )
+        with translated(path):
+            _check_version(connection, path)
+    except sqlite3.OperationalError as error:
+        raise StateError(f"no journal to read at {path}: {error}") from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # NORMAL: a power cut may undo the last commits, whole ones, and the source files still hold what they told of.
+    connection.executescript(
+        """PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+           PRAGMA wal_autocheckpoint = 2000; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"""
+    )
+    _check_version(connection, path)
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        connection.executescript(
+            f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise JournalTooNew(
+            f"{path} has version {version}, this forwarder reads up to {VERSION}: update forwarder, "
+            "or choose another folder with --state-dir"
+        )
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if version and application != APPLICATION_ID:
+        raise JournalDamaged(f"{path} is no journal of forwarder (application id {application:#x})")
+
+
+@contextmanager
+def translated(path: Path | str) -> Generator[None]:
+    """Turn SQLite's words for a broken file into `JournalDamaged`; other errors (locked, full) pass unchanged."""
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise JournalDamaged(f"{path} is damaged: {error}") from error
+
+
+def set_aside(folder: Path, now: datetime) -> Path:
+    """Rename a journal that cannot be used, with its write-ahead log, and return its new name."""
+    aside = folder / f"{FILE_NAME}.damaged-{now:%Y%m%dT%H%M%S%f}"
+    for suffix in ("", "-wal", "-shm"):
+        if (old := folder / (FILE_NAME + suffix)).exists():
+            os.replace(old, str(aside) + suffix)
+    return aside

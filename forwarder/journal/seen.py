@@ -1,0 +1,59 @@
+"""Which facts have been seen, so that a second reading changes no total.
+
+A fact is 16 bytes: 4 that neighbours share (a checksum of the first part of an event's key) and 12 of its id. Facts of
+one session therefore lie together in the B-tree: random keys cost five times as much once the tree outgrows its cache.
+
+A batch goes in with one statement that takes all facts as one blob: a call per fact would pass the interpreter's lock
+back and forth once per event, and slow down the mapping that runs beside it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from zlib import crc32
+
+from forwarder.events import Key
+
+FACT_BYTES = 16
+
+_EACH = f"""WITH RECURSIVE each(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM each WHERE n + 1 < ?2),
+            facts(fact) AS (SELECT substr(?1, n * {FACT_BYTES} + 1, {FACT_BYTES}) FROM each)"""
+_ADD = f"INSERT OR IGNORE INTO seen {_EACH} SELECT fact, ?3 FROM facts"
+_ADD_UNLESS_BEFORE = f"{_ADD} WHERE NOT EXISTS (SELECT 1 FROM seen_before WHERE seen_before.fact = facts.fact)"
+_NEW = f"{_EACH} SELECT fact FROM facts JOIN seen USING (fact) WHERE seen.batch = ?3"
+
+
+def fact(key: Key, digest: bytes) -> bytes:
+    """The 16 bytes under which the event with this `key` and 16-byte id `digest` is remembered."""
+    return crc32(str(key[0]).encode()).to_bytes(4, "big") + digest[:12]
+
+
+class Seen:
+    """The set of facts in the journal; every call belongs into the transaction that adds the events."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._has_before = bool(connection.execute("SELECT EXISTS (SELECT 1 FROM seen_before)").fetchone()[0])
+
+    def add(self, facts: Sequence[bytes], batch: int) -> list[bool] | None:
+        """Remember the facts under the number of their batch.
+
+        Returns None when all of them were new (nearly always), else for each whether it was. Of equal facts in one call
+        the first is the new one.
+        """
+        if not facts:
+            return None
+        given = (b"".join(sorted(facts)), len(facts), batch)
+        added = self._connection.execute(_ADD_UNLESS_BEFORE if self._has_before else _ADD, given).rowcount
+        if added == len(facts):
+            return None
+        new = {row[0] for row in self._connection.execute(_NEW, given)}
+        return [one in new and not new.discard(one) for one in facts]  # type: ignore[func-returns-value]
+
+    def turn_over(self) -> None:
+        """Forget the older generation and begin a new one; called after each half of the time to remember."""
+        self._connection.execute("DROP TABLE seen_before")
+        self._connection.execute("ALTER TABLE seen RENAME TO seen_before")
+        self._connection.execute("CREATE TABLE seen (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID")
+        self._has_before = True

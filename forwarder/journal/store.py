@@ -1,0 +1,201 @@
+"""The journal as the event loop sees it: what is new goes in, each sink reads from its own cursor.
+
+Events, stream positions and mapper states commit together, so a crash can neither lose nor repeat a line. The size
+limit is the backpressure: while the journal is full of what some sink has not taken yet, `room` waits and nobody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from forwarder.clock import Clock
+from forwarder.journal.file import JournalFile
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
+
+T = TypeVar("T")
+
+RECENT_BYTES = (
+    8 << 20
+)  # sinks that are caught up are served from memory; more than a few batches would only cost memory
+READ_BYTES = 2 << 20  # what one read of the file hands to a sink that is behind
+
+
+class Journal:
+    """Use as ``async with Journal(folder, ...) as journal``. All methods belong to one event loop.
+
+    `sinks` are the names of the sinks that events are kept for; `keep_seconds` is how long delivered events stay,
+    `remember_seconds` how long a fact is known (between half of it and all of it).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sinks: Collection[str],
+        max_bytes: int,
+        keep_seconds: float,
+        remember_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self.last = 0  # the sequence number of the newest event; the first has 1
+        self._folder = folder
+        self._keep_seconds = keep_seconds
+        self._remember_seconds = remember_seconds
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._file: JournalFile
+        self._sizes: deque[tuple[int, int, int]] = deque()  # first, count and bytes of each batch
+        self._recent: deque[Block] = deque()
+        self._recent_bytes = 0
+        self._grown = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._cursors: dict[str, Cursor] = dict.fromkeys(sinks, Cursor(0, 0))
+        self._next_stream = 1
+
+    async def __aenter__(self) -> Journal:
+        """Raises `JournalTooNew`, `JournalDamaged` or `StateError`."""
+        try:
+            await self._run(self._open)
+        except BaseException:
+            self._thread.shutdown()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._run(self._file.close)
+        self._thread.shutdown()
+
+    def _open(self) -> None:
+        self._file = JournalFile(self._folder)
+        self._sizes.extend(self._file.sizes())
+        self.bytes = sum(size for _, _, size in self._sizes)
+        notes = self._file.notes()
+        self.last = int(notes.get("last", 0))
+        oldest = self._sizes[0][0] if self._sizes else self.last + 1
+        known = self._file.cursors()
+        for sink in self._cursors:
+            self._cursors[sink] = known.get(sink, Cursor(oldest - 1, oldest - 1))
+        self._next_stream = max((row.id for row in self._file.streams()), default=0) + 1
+
+    # What the tail needs.
+
+    async def streams(self) -> list[StreamRow]:
+        """All checkpoints."""
+        return await self._run(self._file.streams)
+
+    def new_stream_id(self) -> int:
+        """An id for a stream that has no checkpoint yet."""
+        self._next_stream += 1
+        return self._next_stream - 1
+
+    async def forget_streams(self, ids: Sequence[int]) -> None:
+        """Drop the checkpoints of files that are gone for good."""
+        await self._run(lambda: self._file.forget_streams(ids))
+
+    async def commit(self, changes: Changes) -> Block:
+        """Make the changes durable in one transaction and return the events that were new, in order.
+
+        Facts seen before are left out. Raises `sqlite3.OperationalError` when the disk is full (nothing is changed, and
+        the same changes can be given again) and `JournalDamaged`.
+        """
+        now = self._clock.now().timestamp()
+        block = await self._run(lambda: self._file.add(changes, first=self.last + 1, now=now))
+        if block.lines:
+            size = sum(map(len, block.lines)) + len(block.lines)
+            self._sizes.append((block.first, len(block.lines), size))
+            self.bytes += size
+            self.last = block.last
+            self._remember(block, size)
+            self._grown.set()
+            self._grown = asyncio.Event()
+        return block
+
+    @property
+    def is_full(self) -> bool:
+        return self.bytes >= self.max_bytes
+
+    async def room(self) -> None:
+        """Return when the journal may grow; until then every delivered event is dropped early to make room."""
+        while self.is_full:
+            drained = self._drained
+            await self.prune(is_urgent=True)
+            if self.is_full:
+                await drained.wait()
+
+    # What delivery needs.
+
+    def cursor(self, sink: str) -> Cursor:
+        """The place of a configured sink. Raises KeyError for another name."""
+        return self._cursors[sink]
+
+    async def events_after(self, after: int) -> list[Block]:
+        """Events behind the sequence number `after`, in order and without a hole; waits until there is one."""
+        while self.last <= after:
+            await self._grown.wait()
+        if self._recent and self._recent[0].first <= after + 1:
+            blocks = [block for block in self._recent if block.last > after]
+            skip = after + 1 - blocks[0].first
+            return [Block(after + 1, blocks[0].lines[skip:]), *blocks[1:]]
+        return await self._run(lambda: self._file.read(after, READ_BYTES))
+
+    async def move(self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = ()) -> None:
+        """Save a sink's place, together with the events that it refused up to there."""
+        await self._run(lambda: self._file.save_cursors([(sink, cursor)], dead_letters))
+        has_acked = cursor.acked > self._cursors[sink].acked
+        self._cursors[sink] = cursor
+        if has_acked:
+            self._drained.set()
+            self._drained = asyncio.Event()
+
+    @property
+    def delivered(self) -> int:
+        """Every configured sink has taken the events up to this sequence number."""
+        return min((cursor.acked for cursor in self._cursors.values()), default=self.last)
+
+    # Housekeeping.
+
+    async def prune(self, *, is_urgent: bool = False) -> None:
+        """Drop delivered batches older than `keep_seconds`; when urgent, as many as the size limit asks for."""
+        now = self._clock.now().timestamp()
+        delivered = self.delivered
+        if is_urgent:
+            excess, upto = self.bytes - self.max_bytes * 3 // 4, 0
+            for first, count, size in self._sizes:
+                if excess <= 0 or first + count - 1 > delivered:
+                    break
+                excess, upto = excess - size, first + count - 1
+            await self._run(lambda: self._file.prune(upto=upto, older_than=now + 1))
+        else:
+            await self._run(lambda: self._file.prune(upto=delivered, older_than=now - self._keep_seconds))
+            await self._turn_over(now)
+        self._sizes = deque(await self._run(self._file.sizes))
+        self.bytes = sum(size for _, _, size in self._sizes)
+
+    async def _turn_over(self, now: float) -> None:
+        since = float((await self._run(self._file.notes)).get("seen_since", 0))
+        if since and now - since > self._remember_seconds / 2:
+            await self._run(self._file.turn_over_seen)
+            since = 0
+        if not since:
+            await self.note("seen_since", repr(now).encode())
+
+    async def note(self, name: str, value: bytes) -> None:
+        """Keep a small fact under a name, for other processes to read."""
+        await self._run(lambda: self._file.save_note(name, value))
+
+    def _remember(self, block: Block, size: int) -> None:
+        self._recent.append(block)
+        self._recent_bytes += size
+        while self._recent_bytes > RECENT_BYTES and len(self._recent) > 1:
+            dropped = self._recent.popleft()
+            self._recent_bytes -= sum(map(len, dropped.lines)) + len(dropped.lines)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
