@@ -10,6 +10,7 @@ from forwarder.errors import (
     RecordError,
     RecordTooLong,
     Rejected,
+    SinkClosed,
     Unavailable,
     UnknownRecord,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "SessionStart",
     "SessionState",
     "Sink",
+    "SinkClosed",
     "Source",
     "SystemClock",
     "TokenUsage",

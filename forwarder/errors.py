@@ -9,7 +9,8 @@ ForwarderError
 │   └── UnknownRecord      a kind of record that the source has never seen: counted, no error
 ├── DeliveryError          raised by a sink's `send`
 │   ├── Unavailable        try the same batch again, later
-│   └── Rejected           never try this batch again; goes to the dead letters
+│   ├── Rejected           never try this batch again; goes to the dead letters
+│   └── SinkClosed         the destination is gone for good and on purpose; the program ends quietly
 └── StateError             the state folder or the journal cannot be used
     ├── AlreadyRunning     another forwarder holds the state folder
     ├── JournalTooNew      written by a newer forwarder
@@ -85,6 +86,10 @@ class Rejected(DeliveryError):
     def __init__(self, message: str, *, refused: Collection[str] = ()) -> None:
         super().__init__(message)
         self.refused = frozenset(refused)
+
+
+class SinkClosed(DeliveryError):
+    """The destination is gone for good and on purpose (the reader of a pipe has left); the program ends quietly."""
 
 
 class StateError(ForwarderError):
