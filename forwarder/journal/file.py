@@ -14,6 +14,7 @@ from forwarder.journal.seen import Seen
 DEAD_LETTERS_KEPT = 10_000  # the newest; a source that cannot be mapped at all must not fill the disk
 
 _STREAM = StreamRow.__struct_fields__
+_POSITION = tuple(name for name in _STREAM if name != "state")
 _SAVE_STREAM = f"INSERT OR REPLACE INTO streams ({', '.join(_STREAM)}) VALUES ({', '.join('?' * len(_STREAM))})"
 _SAVE_CURSOR = "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)"
 _READ = """SELECT first, bytes, body FROM batches
@@ -24,13 +25,21 @@ _BURY = (
 
 
 class JournalFile:
-    """The open file. Raises `JournalDamaged` when it is broken, `sqlite3.OperationalError` when the disk is full."""
+    """The open file; `last` is the sequence number of its newest event.
+
+    Raises `JournalDamaged` when it is broken, `sqlite3.OperationalError` when the disk is full.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder
         self._connection = connect(folder)
-        with translated(folder):
-            self._seen = Seen(self._connection)
+        try:
+            with translated(folder):
+                self._seen = Seen(self._connection)
+            self.last = int(self.notes().get("last", 0))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
@@ -42,10 +51,16 @@ class JournalFile:
             return self._connection.execute("SELECT first, count, bytes FROM batches ORDER BY first").fetchall()
 
     def streams(self) -> list[StreamRow]:
-        """All checkpoints."""
+        """All checkpoints, without their states: there may be thousands, and few are read on."""
         with translated(self._path):
-            rows = self._connection.execute(f"SELECT {', '.join(_STREAM)} FROM streams").fetchall()
-        return [StreamRow(**dict(zip(_STREAM, row, strict=True))) for row in rows]
+            rows = self._connection.execute(f"SELECT {', '.join(_POSITION)} FROM streams").fetchall()
+        return [StreamRow(**dict(zip(_POSITION, row, strict=True))) for row in rows]
+
+    def stream_state(self, stream: int) -> bytes:
+        """The mapper's state at the stream's checkpoint; empty if there is none."""
+        with translated(self._path):
+            row = self._connection.execute("SELECT state FROM streams WHERE id = ?", (stream,)).fetchone()
+        return row[0] if row else b""
 
     def cursors(self) -> dict[str, Cursor]:
         """The place of every sink that ever delivered from this journal."""
@@ -58,8 +73,9 @@ class JournalFile:
         with translated(self._path):
             return dict(self._connection.execute("SELECT name, value FROM notes").fetchall())
 
-    def add(self, changes: Changes, *, first: int, now: float) -> Block:
+    def add(self, changes: Changes, *, now: float) -> Block:
         """One transaction: facts, new events, checkpoints and dead letters. Returns the events that were new."""
+        first = self.last + 1
         with self._transaction(is_synced=changes.is_sole_copy) as connection:
             is_new = self._seen.add(changes.facts, first)
             lines = tuple(changes.lines)
@@ -76,6 +92,7 @@ class JournalFile:
                 rows = [tuple(getattr(one, name) for name in _STREAM) for one in changes.checkpoints.values()]
                 connection.executemany(_SAVE_STREAM, rows)
             self._bury(changes.dead_letters)
+        self.last += len(lines)
         return Block(first, lines)
 
     def read(self, after: int, limit_bytes: int) -> list[Block]:
@@ -112,7 +129,9 @@ class JournalFile:
     def prune(self, *, upto: int, older_than: float) -> None:
         """Drop batches that end at or before `upto` and were added before `older_than` (seconds since 1970)."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM batches WHERE first + count - 1 <= ? AND time < ?", (upto, older_than))
+            connection.execute(
+                "DELETE FROM batches WHERE first <= ?1 AND first + count - 1 <= ?1 AND time < ?2", (upto, older_than)
+            )
 
     def turn_over_seen(self) -> None:
         """Begin a new generation of seen facts and forget the one before the last."""

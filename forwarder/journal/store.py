@@ -7,9 +7,11 @@ limit is the backpressure: while the journal is full of what some sink has not t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,26 +71,40 @@ class Journal:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._run(self._file.close)
-        self._thread.shutdown()
+        try:
+            await self._run(self._file.close)
+        finally:
+            self._thread.shutdown()
 
     def _open(self) -> None:
         self._file = JournalFile(self._folder)
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()  # a connection that lives on would delete the next journal's write-ahead log, by name
+            raise
+
+    def _load(self) -> None:
         self._sizes.extend(self._file.sizes())
         self.bytes = sum(size for _, _, size in self._sizes)
-        notes = self._file.notes()
-        self.last = int(notes.get("last", 0))
+        self.last = self._file.last
         oldest = self._sizes[0][0] if self._sizes else self.last + 1
         known = self._file.cursors()
         for sink in self._cursors:
-            self._cursors[sink] = known.get(sink, Cursor(oldest - 1, oldest - 1))
+            # Events may have been dropped that only a sink missing from the configuration had still to take.
+            acked, in_flight = known.get(sink, (0, 0))
+            self._cursors[sink] = Cursor(max(acked, oldest - 1), max(in_flight, oldest - 1))
         self._next_stream = max((row.id for row in self._file.streams()), default=0) + 1
 
     # What the tail needs.
 
     async def streams(self) -> list[StreamRow]:
-        """All checkpoints."""
+        """All checkpoints, without their states."""
         return await self._run(self._file.streams)
+
+    async def stream_state(self, stream: int) -> bytes:
+        """The mapper's state at the stream's checkpoint; empty if there is none."""
+        return await self._run(lambda: self._file.stream_state(stream))
 
     def new_stream_id(self) -> int:
         """An id for a stream that has no checkpoint yet."""
@@ -106,16 +122,18 @@ class Journal:
         the same changes can be given again) and `JournalDamaged`.
         """
         now = self._clock.now().timestamp()
-        block = await self._run(lambda: self._file.add(changes, first=self.last + 1, now=now))
-        if block.lines:
-            size = sum(map(len, block.lines)) + len(block.lines)
-            self._sizes.append((block.first, len(block.lines), size))
-            self.bytes += size
-            self.last = block.last
-            self._remember(block, size)
-            self._grown.set()
-            self._grown = asyncio.Event()
-        return block
+        return await self._run(lambda: self._file.add(changes, now=now), then=self._grow)
+
+    def _grow(self, block: Block) -> None:
+        if not block.lines:
+            return
+        size = sum(map(len, block.lines)) + len(block.lines)
+        self._sizes.append((block.first, len(block.lines), size))
+        self.bytes += size
+        self.last = block.last
+        self._remember(block, size)
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     @property
     def is_full(self) -> bool:
@@ -135,19 +153,28 @@ class Journal:
         """The place of a configured sink. Raises KeyError for another name."""
         return self._cursors[sink]
 
-    async def events_after(self, after: int) -> list[Block]:
-        """Events behind the sequence number `after`, in order and without a hole; waits until there is one."""
+    async def grown(self, after: int) -> None:
+        """Return when there is an event behind the sequence number `after`."""
         while self.last <= after:
             await self._grown.wait()
+
+    async def events_after(self, after: int) -> list[Block]:
+        """Events behind the sequence number `after`, in order and without a hole; waits until there is one."""
+        await self.grown(after)
         if self._recent and self._recent[0].first <= after + 1:
-            blocks = [block for block in self._recent if block.last > after]
+            # From the newest end: a sink that is caught up wants the last of what may be thousands of small blocks.
+            blocks = list(takewhile(lambda block: block.last > after, reversed(self._recent)))[::-1]
             skip = after + 1 - blocks[0].first
             return [Block(after + 1, blocks[0].lines[skip:]), *blocks[1:]]
         return await self._run(lambda: self._file.read(after, READ_BYTES))
 
     async def move(self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = ()) -> None:
         """Save a sink's place, together with the events that it refused up to there."""
-        await self._run(lambda: self._file.save_cursors([(sink, cursor)], dead_letters))
+        await self._run(
+            lambda: self._file.save_cursors([(sink, cursor)], dead_letters), then=lambda _: self._place(sink, cursor)
+        )
+
+    def _place(self, sink: str, cursor: Cursor) -> None:
         has_acked = cursor.acked > self._cursors[sink].acked
         self._cursors[sink] = cursor
         if has_acked:
@@ -171,7 +198,7 @@ class Journal:
                 if excess <= 0 or first + count - 1 > delivered:
                     break
                 excess, upto = excess - size, first + count - 1
-            await self._run(lambda: self._file.prune(upto=upto, older_than=now + 1))
+            await self._run(lambda: self._file.prune(upto=upto, older_than=math.inf))
         else:
             await self._run(lambda: self._file.prune(upto=delivered, older_than=now - self._keep_seconds))
             await self._turn_over(now)
@@ -186,6 +213,10 @@ class Journal:
         if not since:
             await self.note("seen_since", repr(now).encode())
 
+    async def notes(self) -> dict[str, bytes]:
+        """All small facts by their names."""
+        return await self._run(self._file.notes)
+
     async def note(self, name: str, value: bytes) -> None:
         """Keep a small fact under a name, for other processes to read."""
         await self._run(lambda: self._file.save_note(name, value))
@@ -197,5 +228,17 @@ class Journal:
             dropped = self._recent.popleft()
             self._recent_bytes -= sum(map(len, dropped.lines)) + len(dropped.lines)
 
-    async def _run(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    async def _run(self, call: Callable[[], T], *, then: Callable[[T], None] | None = None) -> T:
+        """`then` takes the result on the event loop.
+
+        The thread cannot be stopped, so a cancellation waits until it is through and `then` has been called: what this
+        object says and what the file holds never differ.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        if then is not None:
+            future.add_done_callback(lambda done: None if done.exception() else then(done.result()))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
