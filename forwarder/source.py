@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -83,7 +83,12 @@ class Source(ABC, Generic[State]):
     The state is saved together with the file's offset, so it must be a dataclass or `msgspec.Struct` of plain values
     (text, numbers, lists, dicts, sets, other such classes), and it must stay small: bound every collection in it.
     `map` must be deterministic: the same records from the same state give the same events and the same state.
+
+    `environment` names, by option, the environment variable that the agent itself obeys: where it is set, it is the
+    option's default (``{"home": "ACME_HOME"}``). A source never reads the environment itself.
     """
+
+    environment: ClassVar[dict[str, str]] = {}
 
     @abstractmethod
     def patterns(self) -> list[str]:
@@ -113,10 +118,15 @@ def _tolerant(line: bytes) -> Any:
 def _mend(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return well_formed(value)
         case list():
             return [_mend(item) for item in cast("Iterable[Any]", value)]
         case dict():
             return {_mend(key): _mend(item) for key, item in cast("dict[str, Any]", value).items()}
         case _:
             return value
+
+
+def well_formed(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates replaced by U+FFFD, so that UTF-8 can carry it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

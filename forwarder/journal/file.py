@@ -126,12 +126,15 @@ class JournalFile:
         with self._transaction() as connection:
             connection.executemany("DELETE FROM streams WHERE id = ?", [(one,) for one in ids])
 
-    def prune(self, *, upto: int, older_than: float) -> None:
-        """Drop batches that end at or before `upto` and were added before `older_than` (seconds since 1970)."""
+    def prune(self, *, upto: int, older_than: float) -> int | None:
+        """Drop batches that end at or before `upto` and were added before `older_than` (seconds since 1970).
+
+        Returns the first sequence number that is left, None if nothing is.
+        """
         with self._transaction() as connection:
-            connection.execute(
-                "DELETE FROM batches WHERE first <= ?1 AND first + count - 1 <= ?1 AND time < ?2", (upto, older_than)
-            )
+            connection.execute("DELETE FROM batches WHERE first + count - 1 <= ? AND time < ?", (upto, older_than))
+            left: int | None = connection.execute("SELECT min(first) FROM batches").fetchone()[0]
+        return left
 
     def turn_over_seen(self) -> None:
         """Begin a new generation of seen facts and forget the one before the last."""

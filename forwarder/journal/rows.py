@@ -8,13 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 
-class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
+class StreamRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A checkpoint: how far a stream was read, how to know it again, and what its mapper remembered there.
 
-    `offset` stands after a newline, in bytes of the decompressed file. `head` is the digest of the first `head_size`
-    bytes, `tail` of the `tail_size` bytes before `offset`; `first_line` the 16-byte digest of the first line (empty
-    before there is one). `state` is the mapper's state in MessagePack. `time` is the file's modification time when it
-    was last read, in seconds.
+    `offset` stands after a newline, in bytes of the decompressed file; events of records that begin before `skip_until`
+    are not wanted. `head` is the digest of the first `head_size` bytes, `tail` of the `tail_size` bytes before
+    `offset`; `first_line` the 16-byte digest of the first line (empty before there is one). `state` is the mapper's
+    state in MessagePack. `time` is the file's modification time when it was last read, in seconds.
     """
 
     id: int
@@ -22,15 +22,16 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     device: int
     inode: int
-    generation: int
-    offset: int
-    first_line: bytes
-    head_size: int
-    head: bytes
-    tail_size: int
-    tail: bytes
-    state: bytes
-    time: float
+    generation: int = 0
+    offset: int = 0
+    skip_until: int = 0
+    first_line: bytes = b""
+    head_size: int = 0
+    head: bytes = b""
+    tail_size: int = 0
+    tail: bytes = b""
+    state: bytes = b""
+    time: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ CREATE TABLE batches (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes I
                       time REAL NOT NULL, body BLOB NOT NULL);
 CREATE TABLE streams (id INTEGER PRIMARY KEY, source TEXT NOT NULL, path TEXT NOT NULL, device INTEGER NOT NULL,
                       inode INTEGER NOT NULL, generation INTEGER NOT NULL, offset INTEGER NOT NULL,
-                      first_line BLOB NOT NULL, head_size INTEGER NOT NULL, head BLOB NOT NULL,
-                      tail_size INTEGER NOT NULL, tail BLOB NOT NULL, state BLOB NOT NULL, time REAL NOT NULL);
+                      skip_until INTEGER NOT NULL, first_line BLOB NOT NULL, head_size INTEGER NOT NULL,
+                      head BLOB NOT NULL, tail_size INTEGER NOT NULL, tail BLOB NOT NULL, state BLOB NOT NULL, time REAL NOT NULL);
 CREATE TABLE seen (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen_before (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursors (sink TEXT PRIMARY KEY, acked INTEGER NOT NULL, in_flight INTEGER NOT NULL);
@@ -48,6 +48,9 @@ def connect(folder: Path) -> sqlite3.Connection:
     try:
         with translated(path):
             _prepare(connection, path)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise StateError(f"cannot write the journal {path}: {error}; choose another folder with --state-dir") from error
     except BaseException:
         connection.close()
         raise
@@ -61,10 +64,17 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
         )
+    except sqlite3.OperationalError as error:
+        raise StateError(f"no journal to read at {path}: {error}") from error
+    try:
         with translated(path):
             _check_version(connection, path)
     except sqlite3.OperationalError as error:
+        connection.close()
         raise StateError(f"no journal to read at {path}: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

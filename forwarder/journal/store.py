@@ -21,9 +21,7 @@ from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
 
 T = TypeVar("T")
 
-RECENT_BYTES = (
-    8 << 20
-)  # sinks that are caught up are served from memory; more than a few batches would only cost memory
+RECENT_BYTES = 8 << 20  # sinks that are caught up are served from memory; more would only cost memory
 READ_BYTES = 2 << 20  # what one read of the file hands to a sink that is behind
 
 
@@ -143,9 +141,30 @@ class Journal:
         """Return when the journal may grow; until then every delivered event is dropped early to make room."""
         while self.is_full:
             drained = self._drained
-            await self.prune(is_urgent=True)
+            await self._drop(min(self._oldest_quarter(), self.delivered))
             if self.is_full:
                 await drained.wait()
+
+    async def give_up_oldest(self) -> int:
+        """Drop the oldest quarter of the journal, delivered or not; returns how many events some sink never got."""
+        upto = self._oldest_quarter()
+        lost = max(0, upto - self.delivered)
+        await self._drop(upto)
+        return lost
+
+    def _oldest_quarter(self) -> int:
+        """The sequence number up to which events must go for the journal to be three quarters full."""
+        excess, upto = self.bytes - self.max_bytes * 3 // 4, 0
+        for first, count, size in self._sizes:
+            if excess <= 0:
+                break
+            excess, upto = excess - size, first + count - 1
+        return upto
+
+    async def _drop(self, upto: int, *, older_than: float = math.inf) -> None:
+        oldest = await self._run(lambda: self._file.prune(upto=upto, older_than=older_than))
+        while self._sizes and (oldest is None or self._sizes[0][0] < oldest):
+            self.bytes -= self._sizes.popleft()[2]
 
     # What delivery needs.
 
@@ -188,22 +207,11 @@ class Journal:
 
     # Housekeeping.
 
-    async def prune(self, *, is_urgent: bool = False) -> None:
-        """Drop delivered batches older than `keep_seconds`; when urgent, as many as the size limit asks for."""
+    async def prune(self) -> None:
+        """Drop delivered batches older than `keep_seconds`, and facts older than `remember_seconds`."""
         now = self._clock.now().timestamp()
-        delivered = self.delivered
-        if is_urgent:
-            excess, upto = self.bytes - self.max_bytes * 3 // 4, 0
-            for first, count, size in self._sizes:
-                if excess <= 0 or first + count - 1 > delivered:
-                    break
-                excess, upto = excess - size, first + count - 1
-            await self._run(lambda: self._file.prune(upto=upto, older_than=math.inf))
-        else:
-            await self._run(lambda: self._file.prune(upto=delivered, older_than=now - self._keep_seconds))
-            await self._turn_over(now)
-        self._sizes = deque(await self._run(self._file.sizes))
-        self.bytes = sum(size for _, _, size in self._sizes)
+        await self._drop(self.delivered, older_than=now - self._keep_seconds)
+        await self._turn_over(now)
 
     async def _turn_over(self, now: float) -> None:
         since = float((await self._run(self._file.notes)).get("seen_since", 0))

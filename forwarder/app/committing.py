@@ -1,0 +1,102 @@
+"""Gathers what was mapped and commits it, one transaction after the other: while one is written, the next is mapped."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Literal
+
+import structlog
+
+from forwarder.clock import Clock
+from forwarder.journal import Changes, Journal, StreamRow
+from forwarder.pipeline.mapping import Mapped
+
+PENDING_BYTES = 1 << 20  # gathered while a commit is under way; more would only cost memory
+RETRY_SECONDS = 1.0  # between tries while the disk is full
+
+_log = structlog.get_logger(__name__)
+
+
+class Committer:
+    """`put` from the mapping side, `run` as a task; `finish` returns once everything that was put is committed."""
+
+    def __init__(self, journal: Journal, clock: Clock, *, on_full: Literal["wait", "drop"] = "wait") -> None:
+        self._journal = journal
+        self._clock = clock
+        self._on_full = on_full
+        self._pending = Changes()
+        self._pending_bytes = 0
+        self._under_way = Changes()
+        self._changed = asyncio.Condition()
+        self.problem: str | None = None  # why nothing can be committed at the moment
+        self.given_up = 0  # events that a full journal cost, where the configuration says so
+
+    async def put(self, mapped: Mapped, row: StreamRow) -> None:
+        """Add events and the checkpoint behind them; waits while enough is gathered already."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._pending_bytes < PENDING_BYTES)
+            pending = self._pending
+            pending.lines += mapped.lines
+            pending.facts += mapped.facts
+            pending.dead_letters += mapped.dead_letters
+            pending.checkpoints[row.id] = row
+            self._pending_bytes += sum(map(len, mapped.lines)) + len(row.state)
+            self._changed.notify_all()
+
+    @property
+    def has_uncommitted(self) -> bool:
+        """Something that was put is not in the journal yet."""
+        return bool(self._pending or self._under_way)
+
+    def is_uncommitted(self, stream: int) -> bool:
+        """The newest checkpoint of this stream is not in the journal yet."""
+        return stream in self._pending.checkpoints or stream in self._under_way.checkpoints
+
+    async def finish(self) -> None:
+        """Return once everything is committed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self.has_uncommitted)
+
+    async def run(self) -> None:
+        """Commit for ever. Raises `JournalDamaged`."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._pending)
+            await self._make_room()
+            async with self._changed:
+                self._under_way, self._pending, self._pending_bytes = self._pending, Changes(), 0
+                self._changed.notify_all()
+            await self._commit(self._under_way)
+            async with self._changed:
+                self._under_way = Changes()
+                self._changed.notify_all()
+
+    async def _make_room(self) -> None:
+        if self._on_full == "drop":
+            while self._journal.is_full and (count := await self._journal.give_up_oldest()):
+                self.given_up += count
+                _log.error(f"the journal is full and on_full is drop: gave up {count} undelivered events")
+        else:
+            await self._journal.room()
+
+    async def _commit(self, changes: Changes) -> None:
+        while True:
+            try:
+                await self._journal.commit(changes)
+            except sqlite3.OperationalError as error:
+                self._complain(str(error))
+                await self._clock.sleep(RETRY_SECONDS)
+            else:
+                if self.problem:
+                    _log.warning(f"the journal can be written again (it was: {self.problem})")
+                    self.problem = None
+                return
+
+    def _complain(self, problem: str) -> None:
+        if problem != self.problem:
+            _log.error(
+                f"cannot write the journal in {self._journal.folder}: {problem}; nothing is lost, reading waits and it "
+                f"is tried again every {RETRY_SECONDS:g} s"
+            )
+            self.problem = problem

@@ -1,0 +1,37 @@
+"""The state folder: made for this user alone, held by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from forwarder.errors import AlreadyRunning, StateError
+
+
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Make the folder if there is none, and hold its lock for the block; the lock goes with the process, however it ends.
+
+    Raises `AlreadyRunning` when another process holds it, and `StateError` when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"cannot write the state folder {folder}: {error}; choose another with --state-dir") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise AlreadyRunning(
+                f"another forwarder (process {holder}) is at work in {folder}; stop it, or use another --state-dir"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,142 @@
+"""Which file is read next: live ones before history, and in turns, so that nobody waits for a backfill."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from forwarder.errors import ForwarderError
+from forwarder.tail.compression import translated
+from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, open_stream
+
+LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
+
+
+class File(NamedTuple):
+    """A file that a source wants, by its path."""
+
+    source: str
+    path: Path
+
+
+class Follower:
+    """Hands out chunks of the files that were reported to it, one at a time.
+
+    Reading one chunk ahead runs in a thread beside the mapping of the one before. Files are open only while there is
+    something to read in them.
+    """
+
+    def __init__(
+        self, index: StreamIndex, *, max_line_bytes: int, on_problem: Callable[[File, Exception], None]
+    ) -> None:
+        self.index = index
+        self._max_line_bytes = max_line_bytes
+        self._on_problem = on_problem
+        self._live: OrderedDict[File, OpenStream | None] = OrderedDict()
+        self._history: OrderedDict[File, OpenStream | None] = OrderedDict()
+        self._reported = asyncio.Event()
+        self._is_ending = False
+        self._is_closed = False
+
+    def report(self, file: File, *, is_live: bool) -> None:
+        """The file is new or has changed. Reporting it again while it waits changes nothing but its turn."""
+        if is_live:
+            self._live.setdefault(file, self._history.pop(file, None))
+        elif file not in self._live:
+            self._history.setdefault(file, None)
+        self._reported.set()
+
+    def end(self) -> None:
+        """No file will be reported any more: `chunks` ends when everything has been read."""
+        self._is_ending = True
+        self._reported.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many files have something left to read."""
+        return len(self._live) + len(self._history)
+
+    async def chunks(self) -> AsyncGenerator[Chunk]:
+        """What was read, in the order of the file; waits for reports when there is nothing to read."""
+        ahead = asyncio.create_task(self._next())
+        try:
+            while True:
+                # Unlike `await ahead`, this does not cancel a read whose file handle only the reading thread knows.
+                await asyncio.wait([ahead])
+                chunk = ahead.result()
+                if chunk is None:
+                    return
+                ahead = asyncio.create_task(self._next())
+                yield chunk
+        finally:
+            self._is_closed = True
+            self._reported.set()
+            await asyncio.wait([ahead])
+            self._close_all()
+
+    async def _next(self) -> Chunk | None:
+        while not self._is_closed:
+            queue = self._live or self._history
+            if queue:
+                file, opened = queue.popitem(last=False)
+                if chunk := await self._read(file, opened):
+                    return chunk
+            elif self._is_ending:
+                return None
+            else:
+                self._reported.clear()
+                await self._reported.wait()
+        return None
+
+    async def _read(self, file: File, opened: OpenStream | None) -> Chunk | None:
+        try:
+            opened, chunk = await asyncio.to_thread(self._read_blocking, file, opened)
+        except FileNotFoundError:
+            return None
+        except (OSError, ForwarderError) as error:
+            self._on_problem(file, error)
+            return None
+        if chunk:
+            self.index.update(chunk.row)
+        if opened:
+            self._put_back(file, opened)
+        return chunk
+
+    def _read_blocking(self, file: File, opened: OpenStream | None) -> tuple[OpenStream | None, Chunk | None]:
+        if opened is None:
+            stat = os.stat(file.path)
+            candidates = self.index.find(file.source, file.path, stat)
+            opened = open_stream(candidates, max_line_bytes=self._max_line_bytes)
+        try:
+            with translated(file.path):
+                chunk = opened.read()
+                if chunk is None and self._is_ending and opened.has_rest:
+                    chunk = opened.read_last()
+        except BaseException:
+            opened.close()
+            raise
+        if chunk is None:
+            opened.close()
+            return None, None
+        return opened, chunk
+
+    def _put_back(self, file: File, opened: OpenStream) -> None:
+        """More to read: a live file goes to the end of its queue, a long read goes on where it is."""
+        backlog = opened.backlog()
+        is_live = backlog is not None and backlog < LIVE_BACKLOG_BYTES and not self._is_ending
+        if is_live or file in self._live:  # reported again meanwhile
+            self._live[file] = opened
+        else:
+            self._history[file] = opened
+            self._history.move_to_end(file, last=False)
+
+    def _close_all(self) -> None:
+        for opened in (*self._live.values(), *self._history.values()):
+            if opened:
+                opened.close()
+        self._live.clear()
+        self._history.clear()

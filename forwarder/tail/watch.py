@@ -1,0 +1,176 @@
+"""Which files match the sources' patterns, and which of them grew, appeared or went.
+
+File events say so within milliseconds, and get lost: queues overflow without a word, watches run out, network mounts
+have none. A sweep therefore looks at the folders every few seconds. It compares folders by their modification time and
+the files touched lately by size and time; of the others it looks at a share each time, so that thousands of finished
+sessions cost nothing. Without events it looks at everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its signature names a type of trio
+
+from forwarder.clock import Clock
+from forwarder.tail.compression import plain_sibling
+from forwarder.tail.follow import File
+from forwarder.tail.patterns import compile_pattern
+
+STEP_MS = 2  # watchfiles gathers events for this long; its default of 50 would be most of our latency
+GATHER_MS = 20  # and at most this long while more keep coming
+HOT_SECONDS = 3600.0  # a file touched within this time is looked at in every sweep
+SHARES = 8  # of the other folders, one in so many
+ROOTS_SECONDS = 2.0  # how long a folder that appears may wait for its watch
+BLIND_SWEEP_SECONDS = 1.0  # between sweeps while there are no file events
+RETRY_SECONDS = 60.0  # before file events are tried again
+
+
+class Watch:
+    """The files of all sources, by their patterns. `files` is what the last sweep found."""
+
+    def __init__(self, patterns: Mapping[str, Iterable[str]], *, clock: Clock, sweep_seconds: float) -> None:
+        self._patterns = [(source, compile_pattern(one)) for source, texts in patterns.items() for one in texts]
+        self._clock = clock
+        self._sweep_seconds = sweep_seconds
+        self._folders: dict[str, _Folder] = {}
+        self._turn = 0
+        self._sweeping = asyncio.Lock()
+        self.fallback: str | None = None  # why there are no file events, if there are none
+
+    async def sweep(self, *, is_full: bool = False) -> list[File]:
+        """Files that are new or changed since the last sweep; a full one looks at every file. Runs in a thread."""
+        async with self._sweeping:
+            return await asyncio.to_thread(self._sweep, is_full)
+
+    async def run(self, report: Callable[[File], None]) -> None:
+        """Report each file that changed, as events and sweeps tell of it, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep_for_ever(report))
+            tasks.create_task(self._watch_for_ever(report))
+
+    async def _sweep_for_ever(self, report: Callable[[File], None]) -> None:
+        while True:
+            await self._clock.sleep(BLIND_SWEEP_SECONDS if self.fallback else self._sweep_seconds)
+            for file in await self.sweep(is_full=self.fallback is not None):
+                report(file)
+
+    async def _watch_for_ever(self, report: Callable[[File], None]) -> None:
+        while True:
+            roots, changed = self._roots(), asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._set_when_roots_change(roots, changed))
+                await self._watch_roots(list(roots), changed, report)
+                changed.set()
+            # Whoever was watched until now, or is only now, may have grown unseen: look at everything once.
+            for file in await self.sweep(is_full=True):
+                report(file)
+
+    async def _watch_roots(self, roots: list[str], stop: asyncio.Event, report: Callable[[File], None]) -> None:
+        if not roots:
+            await stop.wait()
+            return
+        events = awatch(
+            *roots, step=STEP_MS, debounce=GATHER_MS, stop_event=stop, watch_filter=None, ignore_permission_denied=True
+        )
+        try:
+            async with aclosing(events):
+                self.fallback = None
+                async for changes in events:
+                    for file in sorted({file for _, path in changes for file in self._wanted(path)}):
+                        report(file)
+        except (OSError, RuntimeError) as error:
+            self.fallback = f"no file events, looking every {BLIND_SWEEP_SECONDS:g} s instead: {error}"
+            await self._clock.sleep(RETRY_SECONDS)
+
+    async def _set_when_roots_change(self, roots: dict[str, int], changed: asyncio.Event) -> None:
+        while not changed.is_set() and self._roots() == roots:
+            await self._clock.sleep(ROOTS_SECONDS)
+        changed.set()
+
+    def _roots(self) -> dict[str, int]:
+        """The folders to watch that exist, with their inodes: one that went and came back has to be watched anew."""
+        found: dict[str, int] = {}
+        for _, pattern in self._patterns:
+            try:
+                found[pattern.root] = os.stat(pattern.root).st_ino
+            except OSError:
+                continue  # it may appear later
+        return {root: inode for root, inode in found.items() if not any(root.startswith(f"{one}/") for one in found)}
+
+    def _wanted(self, path: str) -> Iterator[File]:
+        for source, pattern in self._patterns:
+            if pattern.matches(path) and not _is_superseded(path):
+                yield File(source, Path(path))
+
+    def _sweep(self, is_full: bool) -> list[File]:
+        self._turn += 1
+        found: list[File] = []
+        for root in self._roots():
+            for path in self._changed_below(root, is_full):
+                found.extend(self._wanted(path))
+        return found
+
+    def _changed_below(self, root: str, is_full: bool) -> Iterator[str]:
+        now = self._clock.now().timestamp()
+        folders = [root]
+        while folders:
+            path = folders.pop()
+            folder = self._folders.setdefault(path, _Folder())
+            try:
+                names_changed = folder.look(path)
+            except OSError:
+                self._folders.pop(path)
+                continue
+            folders += folder.folders
+            is_turn = is_full or names_changed or hash(path) % SHARES == self._turn % SHARES
+            yield from folder.changed_files(path, now=now, is_turn=is_turn)
+
+
+class _Folder:
+    """What the last sweep saw in one folder. Kept small: there may be thousands of files."""
+
+    __slots__ = ("files", "folders", "mtime")
+
+    def __init__(self) -> None:
+        self.mtime = -1
+        self.folders: list[str] = []
+        self.files: dict[str, tuple[int, int, int]] = {}  # name: inode, size, modification time in ns
+
+    def look(self, path: str) -> bool:
+        """Read the names again if the folder's own time changed; return whether it did."""
+        mtime = os.stat(path).st_mtime_ns
+        if mtime == self.mtime:
+            return False
+        with os.scandir(path) as entries:
+            found = list(entries)
+        self.folders = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+        names = [entry.name for entry in found if not entry.is_dir()]
+        self.files = {name: self.files.get(name, (0, -1, 0)) for name in names}
+        self.mtime = mtime
+        return True
+
+    def changed_files(self, path: str, *, now: float, is_turn: bool) -> Iterator[str]:
+        """Paths of files whose inode, size or time changed; without a turn only of those touched lately."""
+        for name, before in self.files.items():
+            if not is_turn and now - before[2] / 1e9 > HOT_SECONDS:
+                continue
+            full = f"{path}/{name}"
+            try:
+                stat = os.stat(full)
+            except OSError:
+                continue  # gone: the folder's time has changed too, so the next sweep forgets it
+            after = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if after != before:
+                self.files[name] = after
+                yield full
+
+
+def _is_superseded(path: str) -> bool:
+    """A compressed file beside its plain form: the plain one is the one that grows."""
+    plain = plain_sibling(Path(path))
+    return plain is not None and plain.exists()
