@@ -1,0 +1,230 @@
+"""Tool calls: one start and one end each, whichever lines tell of it (contract, section 4.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from forwarder import Event, ToolCallEnd, ToolCallStart, ToolKind, ToolOutcome, text_size
+from forwarder_codex import outcomes
+from forwarder_codex.records import (
+    Call,
+    CallOutput,
+    Duration,
+    ExecEnd,
+    Line,
+    LocalShellCall,
+    McpEnd,
+    Part,
+    PatchEnd,
+    WebSearchCall,
+)
+from forwarder_codex.state import ENDED_CALLS, OPEN_CALLS, OpenCall, State, milliseconds, remember
+from forwarder_codex.tools import FOLLOW_UPS, classify
+
+SEARCHED: dict[str | None, ToolOutcome] = {"completed": "ok", "failed": "error"}
+START_UP_MS = 500  # what the stated time of a command may lack (0.1 to 0.15 s, and the start of the process)
+_PROCESS = re.compile(r'"session_id"\s*:\s*"?([\w-]+)')
+
+
+def on_call(state: State, line: Line[Call]) -> Iterable[Event]:
+    payload = line.payload
+    tool, kind, server = classify(payload.name, payload.namespace)
+    text = payload.arguments if payload.arguments is not None else payload.input or ""
+    events = start(state, line.timestamp, payload.call_id, tool=tool, kind=kind, server=server, text=text)
+    if tool == "exec" and events:
+        state.calls.script = payload.call_id
+    elif tool == "write_stdin" and events and (found := _PROCESS.search(text)):
+        state.calls.open[payload.call_id].process = found[1]
+    return events
+
+
+def on_local_shell(state: State, line: Line[LocalShellCall]) -> Iterable[Event]:
+    payload = line.payload
+    call_id = payload.call_id or payload.id
+    if call_id is None:
+        return ()
+    text = as_text(payload.action)
+    return start(state, line.timestamp, call_id, tool="local_shell", kind="shell", server=None, text=text)
+
+
+def on_web_search(state: State, line: Line[WebSearchCall]) -> Iterable[Event]:
+    """Start and end at once. Ids came with 0.140; before, the place in the turn stands for it."""
+    payload = line.payload
+    call_id = payload.id or f"web_search-{state.turn.key}-{state.turn.calls}"
+    text = as_text(payload.action)
+    events = start(state, line.timestamp, call_id, tool="web_search", kind="web", server=None, text=text)
+    if events:
+        events.append(finish(state, line.timestamp, call_id, outcome=SEARCHED.get(payload.status)))
+    return events
+
+
+def on_output(state: State, line: Line[CallOutput]) -> Iterable[Event]:
+    payload = line.payload
+    call_id = payload.call_id
+    call = state.calls.open.get(call_id) if call_id is not None else None
+    if call is None or call_id is None:
+        return ()
+    output = payload.output
+    text = output if isinstance(output, str) else joined(output)
+    result = outcomes.read(text)
+    has_text = isinstance(output, str) or any(part.text is not None for part in output or ())
+    if result.is_running and call.tool not in FOLLOW_UPS and call.outcome is None:
+        call.is_running, call.process = True, result.process
+        return ()
+    _settle(call, line.timestamp, result)
+    process, code = call.process, result.exit_code
+    events: list[Event] = [
+        finish(state, line.timestamp, call_id, outcome=call.outcome, output=text if has_text else None)
+    ]
+    if call.tool == "write_stdin" and process is not None and code is not None:
+        events.extend(_end_process(state, line.timestamp, process, code))
+    return events
+
+
+def on_patch_end(state: State, line: Line[PatchEnd]) -> Iterable[Event]:
+    call = state.calls.open.get(line.payload.call_id)
+    if call is not None and line.payload.success is not None:
+        call.outcome = "ok" if line.payload.success else "error"
+    return ()
+
+
+def on_mcp_end(state: State, line: Line[McpEnd]) -> Iterable[Event]:
+    payload = line.payload
+    call = state.calls.open.get(payload.call_id)
+    if call is None:
+        return ()
+    call.duration_ms = in_ms(payload.duration)
+    if (result := payload.result) is not None:
+        call.error = result.Err
+        is_error = result.Err is not None or bool(result.Ok and result.Ok.isError)
+        call.outcome = "error" if is_error else "ok"
+    return ()
+
+
+def on_exec_end(state: State, line: Line[ExecEnd]) -> Iterable[Event]:
+    payload = line.payload
+    call = state.calls.open.get(payload.call_id)
+    if call is None:
+        return ()
+    if payload.exit_code is not None:
+        call.exit_code, call.outcome = payload.exit_code, "error" if payload.exit_code else "ok"
+    call.duration_ms = in_ms(payload.duration)
+    return [finish(state, line.timestamp, payload.call_id, outcome=call.outcome)] if call.is_running else ()
+
+
+def start(
+    state: State, at: datetime, call_id: str, *, tool: str, kind: ToolKind, server: str | None, text: str
+) -> list[Event]:
+    """Open the call, and close the oldest as unknown when too many are open. A copy of a known call is no call."""
+    turn, opened = state.turn, state.calls.open
+    if call_id in opened or state.calls.ended.get(call_id) == turn.count:
+        return []
+    events: list[Event] = []
+    if len(opened) >= OPEN_CALLS:
+        events.append(finish(state, at, next(iter(opened)), outcome=None))
+    opened[call_id] = OpenCall(tool, kind, turn.key, turn.count, at, server)
+    turn.calls += 1
+    events.append(
+        ToolCallStart(
+            key=(state.session.id, turn.key, call_id),
+            time=at,
+            session=state.session,
+            turn=turn.count or None,
+            call_id=call_id,
+            tool=tool,
+            tool_kind=kind,
+            mcp_server=server,
+            input_bytes=text_size(text),
+            input=text,
+        )
+    )
+    return events
+
+
+def finish(
+    state: State, at: datetime, call_id: str, *, outcome: ToolOutcome | None, output: str | None = None
+) -> ToolCallEnd:
+    """Close the open call with what is known of it. `output` is the text as the model was given it."""
+    call = state.calls.open.pop(call_id)
+    ended = state.calls.ended
+    ended[call_id] = call.turn
+    if len(ended) > ENDED_CALLS:
+        remember(ended, ENDED_CALLS)
+    outcome = outcome or "unknown"
+    return ToolCallEnd(
+        key=(state.session.id, call.turn_key, call_id),
+        time=at,
+        session=state.session,
+        turn=call.turn or None,
+        call_id=call_id,
+        tool=call.tool,
+        tool_kind=call.kind,
+        outcome=outcome,
+        ok=outcome == "ok",
+        exit_code=call.exit_code,
+        duration_ms=call.duration_ms,
+        duration_inferred=call.is_inferred,
+        output_bytes=None if output is None else text_size(output),
+        output=output,
+        error=call.error,
+    )
+
+
+def close_all(state: State, at: datetime) -> list[Event]:
+    """The turn is over: what has not ended never will. An item may have told the outcome already."""
+    return [finish(state, at, call_id, outcome=call.outcome) for call_id, call in list(state.calls.open.items())]
+
+
+def measure(call: OpenCall, at: datetime, stated_ms: int | None) -> None:
+    """The duration of a command whose stated time leaves out its start: from line to line, where that fits.
+
+    With parallel calls the end's line can come much later than the end; then the stated time is the better one.
+    """
+    if stated_ms is None:
+        return
+    between = milliseconds(at) - milliseconds(call.started)
+    call.is_inferred = stated_ms <= between <= stated_ms + START_UP_MS
+    call.duration_ms = between if call.is_inferred else stated_ms
+
+
+def joined(parts: list[Part] | None) -> str:
+    """The text of a content array; its first part is Codex's header."""
+    return "\n".join([part.text for part in parts or () if part.text is not None])
+
+
+def as_text(value: object) -> str:
+    """Arguments that are an object and not text, as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def in_ms(duration: Duration | None) -> int | None:
+    return None if duration is None else duration.secs * 1000 + round(duration.nanos / 1_000_000)
+
+
+def _settle(call: OpenCall, at: datetime, result: outcomes.Result) -> None:
+    """Take from the output what no item or end event has told, which know better."""
+    if call.outcome is None:
+        call.outcome = result.outcome
+        call.error = result.error
+    if call.exit_code is None:
+        call.exit_code = result.exit_code
+    if call.duration_ms is None:
+        if result.is_short:
+            measure(call, at, result.duration_ms)
+        else:
+            call.duration_ms = result.duration_ms
+
+
+def _end_process(state: State, at: datetime, process: str, code: int) -> list[Event]:
+    """write_stdin tells the exit code of the command that an earlier call started."""
+    for call_id, call in state.calls.open.items():
+        if call.is_running and call.process == process:
+            call.exit_code = code
+            return [finish(state, at, call_id, outcome="error" if code else "ok")]
+    return []

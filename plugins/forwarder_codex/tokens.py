@@ -1,0 +1,200 @@
+"""Tokens: exact usage records where there are any, else steps of the running totals; rate limits; context pressure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from forwarder import ContextSnapshot, Event, Key, RateLimit, TokenUsage
+from forwarder.events import Pressure
+from forwarder_codex.records import Line, RateWindow, TokenCount, TokenInfo, TokenRecord, Usage
+from forwarder_codex.state import NO_TOKENS, RESPONSES, Parts, State, Tokens, milliseconds, remember
+
+LIMITS = 16  # windows; an account has two or three
+PRESSURES: tuple[tuple[float, Pressure], ...] = ((1.0, "at_limit"), (0.9, "near_limit"), (0.75, "approaching_limit"))
+
+
+def on_token_record(state: State, line: Line[TokenRecord]) -> Iterable[Event]:
+    record, memory = line.payload, state.tokens
+    if record.thread_id != state.session.id or record.response_id in memory.responses:
+        return ()
+    remember_response(memory, record.response_id)
+    used, (i, c, w, o, r) = record.usage, memory.covered
+    memory.covered = (
+        i + used.input_tokens,
+        c + used.cached_input_tokens,
+        w + (used.cache_write_input_tokens or 0),
+        o + used.output_tokens,
+        r + used.reasoning_output_tokens,
+    )
+    key = (state.session.id, record.response_id)
+    has_writes = used.cache_write_input_tokens is not None
+    return [_usage(state, line.timestamp, key, _parts(used), has_writes=has_writes, response_id=record.response_id)]
+
+
+def on_token_count(state: State, line: Line[TokenCount]) -> Iterable[Event]:
+    events: list[Event] = []
+    if (info := line.payload.info) is not None:
+        now = _parts(info.total_token_usage)
+        generation, step = _step(state.tokens, info, now)
+        if step != NO_TOKENS:
+            key = (state.session.id, generation, *now)
+            has_writes = info.total_token_usage.cache_write_input_tokens is not None
+            events.append(_usage(state, line.timestamp, key, step, has_writes=has_writes))
+        _context(state, line.timestamp, info, events)
+    if (limits := line.payload.rate_limits) is not None:
+        prefix = "" if limits.limit_id in {None, "codex"} else f"{limits.limit_id}."
+        if limits.primary is not None:
+            _limit(state, line.timestamp, prefix + "primary", limits.primary, events)
+        if limits.secondary is not None:
+            _limit(state, line.timestamp, prefix + "secondary", limits.secondary, events)
+    return events
+
+
+def inherit(memory: Tokens, payload: TokenCount) -> None:
+    """A copied line: the totals go on from there, and that is all."""
+    if payload.info is not None:
+        memory.previous, memory.covered = _parts(payload.info.total_token_usage), NO_TOKENS
+
+
+def remember_response(memory: Tokens, response_id: str) -> None:
+    """So that a copy of the response's record is not counted."""
+    memory.responses[response_id] = None
+    remember(memory.responses, RESPONSES)
+
+
+def snapshot(state: State, at: datetime, key: Key, previous: Pressure | None) -> ContextSnapshot | None:
+    """How full the context is, as far as Codex has said so."""
+    memory = state.tokens
+    if memory.used is None:
+        return None
+    return ContextSnapshot(
+        key=key,
+        time=at,
+        session=state.session,
+        turn=state.turn.count or None,
+        used_tokens=memory.used,
+        context_window=memory.window,
+        percent=round(100 * memory.used / memory.window, 1) if memory.window else None,
+        pressure=memory.pressure,
+        previous_pressure=previous,
+    )
+
+
+def _parts(usage: Usage) -> Parts:
+    return (
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_input_tokens or 0,
+        usage.output_tokens,
+        usage.reasoning_output_tokens,
+    )
+
+
+def _step(memory: Tokens, info: TokenInfo, now: Parts) -> tuple[int, Parts]:
+    """What the totals have grown by, without what usage records told already (contract, section 5.3).
+
+    Totals that equal the last usage began anew: a process before 0.80 starts at 0, an overflow sets them to 0.
+    """
+    before = memory.previous
+    if now == before:
+        return memory.generation, NO_TOKENS
+    covered, memory.previous, memory.covered = memory.covered, now, NO_TOKENS
+    if before is None:
+        return memory.generation, NO_TOKENS
+    step = _minus(now, before)
+    if before != NO_TOKENS and (min(step) < 0 or now == _parts(info.last_token_usage)):
+        memory.generation += 1
+        step = now
+    if covered != NO_TOKENS:
+        step = _minus(step, covered)
+    if min(step) < 0:
+        i, c, w, o, r = step
+        step = (max(0, i), max(0, c), max(0, w), max(0, o), max(0, r))
+    return memory.generation, step
+
+
+def _minus(left: Parts, right: Parts) -> Parts:
+    """Written out: this runs for every other line of a legacy file."""
+    i, c, w, o, r = left
+    j, d, x, p, s = right
+    return i - j, c - d, w - x, o - p, r - s
+
+
+def _usage(
+    state: State, at: datetime, key: Key, parts: Parts, *, has_writes: bool, response_id: str | None = None
+) -> TokenUsage:
+    total_in, cached, writes, total_out, reasoning = parts
+    is_compaction, state.tokens.is_compacting = state.tokens.is_compacting, False
+    return TokenUsage(
+        key=key,
+        time=at,
+        session=state.session,
+        turn=state.turn.count or None,
+        model=state.model,
+        provider=state.provider,
+        response_id=response_id,
+        input_tokens=total_in,
+        cached_input_tokens=cached,
+        cache_write_tokens=writes if has_writes else None,
+        output_tokens=total_out,
+        reasoning_tokens=reasoning,
+        total_tokens=total_in + total_out,
+        purpose="compaction" if is_compaction else None,
+    )
+
+
+def _context(state: State, at: datetime, info: TokenInfo, events: list[Event]) -> None:
+    """`total_tokens` of the last usage is what the context holds, also where (after a compaction) it is an estimate."""
+    memory, used = state.tokens, info.last_token_usage.total_tokens
+    window = info.model_context_window or memory.window
+    if used <= 0:
+        return
+    memory.used, memory.window = used, window
+    if not window or (used < 0.75 * window and memory.pressure == "normal"):
+        return
+    before, memory.pressure = memory.pressure, _pressure(used / window)
+    if memory.pressure != before:
+        key = (state.session.id, "pressure", milliseconds(at))
+        if (event := snapshot(state, at, key, before)) is not None:
+            events.append(event)
+
+
+def _pressure(share: float) -> Pressure:
+    for limit, name in PRESSURES:
+        if share >= limit:
+            return name
+    return "normal"
+
+
+def _limit(state: State, at: datetime, name: str, window: RateWindow, events: list[Event]) -> None:
+    """A gauge, told when it changed. Where only the seconds until the reset are known they shrink with every line."""
+    now = (window.used_percent, window.window_minutes, window.resets_at)
+    limits = state.tokens.limits
+    if limits.get(name) == now or (name not in limits and len(limits) >= LIMITS):
+        return
+    limits[name] = now
+    resets = None
+    if window.resets_at is not None:
+        resets = _stamp(datetime.fromtimestamp(window.resets_at, UTC))
+    elif window.resets_in_seconds is not None:
+        resets = _stamp(at + timedelta(seconds=window.resets_in_seconds))
+    events.append(
+        RateLimit(
+            key=(state.session.id, name, resets or milliseconds(at), str(window.used_percent)),
+            time=at,
+            session=state.session,
+            turn=state.turn.count or None,
+            window=name,
+            used_percent=window.used_percent,
+            window_minutes=window.window_minutes,
+            resets_at=resets,
+        )
+    )
+
+
+def _stamp(time: datetime) -> str:
+    """RFC 3339 with `Z`; ten times faster than `isoformat`."""
+    return str(msgspec.to_builtins(time))
