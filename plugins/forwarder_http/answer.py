@@ -1,0 +1,48 @@
+"""What an answer of the destination means for the batch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from forwarder import DeliveryError, Rejected, Unavailable
+from forwarder_http.client import Answer
+
+BATCH_IS_AT_FAULT = {400, 413, 422}  # no retry of the same bytes can help
+NOT_LET_IN = {401, 403, 404, 405}  # a person must act; nothing is wrong with the batch
+MAX_AFTER_SECONDS = 3600.0  # a larger Retry-After is taken for a mistake: one probe an hour hurts nobody
+MAX_TEXT = 200
+
+
+def failure(answer: Answer, *, place: str) -> DeliveryError:
+    """The exception for an answer that is not a success (RFC 9110, section 15)."""
+    said = f"{place} answered {answer.status}"
+    text = " ".join(answer.text.split())
+    if text:
+        said += f": {text[:MAX_TEXT]}"
+    if answer.status in BATCH_IS_AT_FAULT:
+        return Rejected(said)
+    if 300 <= answer.status < 400:
+        target = answer.headers.get("location", "nowhere")
+        return Unavailable(
+            f"{said}; it redirects to {target[:MAX_TEXT]!r}: set url to that, if it is right", is_refused=True
+        )
+    if answer.status in NOT_LET_IN:
+        return Unavailable(said, is_refused=True)
+    return Unavailable(said, after=retry_after(answer.headers.get("retry-after"), datetime.now(UTC)))
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a ``Retry-After`` header, a number or an HTTP date; None where it says nothing useful."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), MAX_AFTER_SECONDS)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:  # "-0000" says UTC without a place
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), MAX_AFTER_SECONDS)
