@@ -35,7 +35,7 @@ TAKEN_IN = {"reset_after_body", "half_answer", "silence"}  # the peer has the wh
 class Reply:
     """What one request is answered: `status` after `delay_seconds`, or a `trouble` in its place.
 
-    ``reset_*`` ends the connection with a TCP reset, ``half_answer`` closes it in the middle of a 200, ``silence`` never
+    ``reset_*`` ends the connection with a TCP reset, ``half_answer`` closes it inside a 200, and ``silence`` never
     answers.
     """
 
