@@ -52,7 +52,9 @@ class Outage:
         self._refused += events
         if self._refusals.is_over(self._clock.monotonic()):
             count, self._refused = self._refused, 0
-            _log.error(f"sink {self._sink}: {count} events refused, kept in the dead letters: {described(rejection)}")
+            events_refused = "1 event" if count == 1 else f"{count} events"
+            words = described(rejection)
+            _log.error(f"sink {self._sink}: {events_refused} refused, kept in the dead letters: {words}")
 
     def is_over(self) -> None:
         """The destination answers as it should, and the journal takes the answer."""
@@ -69,7 +71,7 @@ class Outage:
             self._kind, self._failures = kind, _Silence()
         if not self._failures.is_over(now):
             return
-        lasting = f" for {_duration(now - self._since)}" if now > self._since else ""
+        lasting = f" for {_duration(now - self._since)}" if now - self._since >= 1 else ""
         say = _log.warning if kind == "unavailable" else _log.error
         say(f"sink {self._sink}: {what}{lasting}, {self._fill()}; {consequence}")
 
@@ -102,7 +104,7 @@ def described(error: Exception) -> str:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     where = f" in {frame.tb_frame.f_code.co_qualname}, line {frame.tb_lineno}" if frame is not None else ""
-    return f"{type(error).__name__}{where}: {words}"
+    return f"{type(error).__name__}{where}" + (f": {words}" if words else "")
 
 
 def _duration(seconds: float) -> str:

@@ -143,7 +143,7 @@ class Sender:
             bodies = [line for line, id in zip(batch.lines, batch.ids(), strict=True) if id in refused]
             self._letters += [DeadLetter(time=now, sink=self.name, reason=str(rejection), body=body) for body in bodies]
             self.dead_lettered += len(bodies)
-            self._remember(rejection)
+            self._remember(described(rejection))
             self._outage.refused(rejection, len(bodies))
         self._acked = stretch.end
         self.delivered_events += (taken := len(batch) - len(refused))
@@ -162,7 +162,7 @@ class Sender:
             except SinkClosed:
                 raise
             except Exception as error:  # noqa: BLE001 - the edge of one batch: a sink's bug costs a retry, not the run
-                self._remember(error)
+                self._remember(described(error))
                 self._outage.failed(error)
                 self.retries += 1
                 await self._pause(self._sending.failed(error))
@@ -178,7 +178,7 @@ class Sender:
             try:
                 await self._journal.move(self.name, cursor, self._letters)
             except sqlite3.OperationalError as error:
-                self._remember(error)
+                self._remember(f"its cursor cannot be saved: {error}")
                 self._outage.cannot_save(error)
                 await self._pause(self._saving.failed(error))
                 continue
@@ -204,8 +204,8 @@ class Sender:
         self._wake.clear()
         self._next_try = None
 
-    def _remember(self, error: Exception) -> None:
-        self._last_error = described(error), self._clock.now()
+    def _remember(self, error: str) -> None:
+        self._last_error = error, self._clock.now()
 
 
 def _named(rejection: Rejected, batch: Batch) -> frozenset[str]:
