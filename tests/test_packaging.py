@@ -44,7 +44,7 @@ class Environment:
     folder: Path
 
     def install(self, *wheels: Path) -> None:
-        pip = [sys.executable, "-m", "pip", "--python", self.folder / "bin" / "python", "install", "--quiet"]
+        pip = [sys.executable, "-m", "pip", "--python", str(self.folder / "bin" / "python"), "install", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--no-index", *wheels], check=True)
 
     def run(self, command: str, *arguments: str | Path) -> str:
