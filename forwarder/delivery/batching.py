@@ -112,7 +112,11 @@ class Batcher:
             if not self._read:
                 if self._journal.last <= self._position:
                     return False
+                newest = self._journal.last
                 self._read.extend(self._pieces(await self._journal.events_after(self._position)))
+                if not self._read:  # given up by the journal, which was full
+                    self._position = newest
+                    continue
             block = self._read.popleft()
             taken = self._take(block)
             if taken < len(block.lines):
@@ -124,7 +128,7 @@ class Batcher:
 
     def _is_complete(self) -> bool:
         if self._after < self._interrupted:
-            return self._position == self._interrupted
+            return self._position >= self._interrupted
         limits = self._batching
         return (
             len(self._lines) >= limits.max_events
@@ -145,7 +149,7 @@ class Batcher:
         max_events, max_bytes = self._batching.max_events, float(self._batching.max_bytes)
         lines: Sequence[bytes] = block.lines
         if self._after < self._interrupted:
-            lines = lines[: self._interrupted - block.first + 1]
+            lines = lines[: max(0, self._interrupted - block.first + 1)]
             max_events, max_bytes = len(self._lines) + len(lines), math.inf
         dealt_with = len(lines)
         numbers: Sequence[int] = range(block.first, block.first + len(lines))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
-from forwarder.journal.schema import connect, translated
+from forwarder.journal.schema import FILE_NAME, connect, translated
 from forwarder.journal.seen import Seen
 
 DEAD_LETTERS_KEPT = 10_000  # the newest; a source that cannot be mapped at all must not fill the disk
@@ -31,10 +31,10 @@ class JournalFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder
+        self._path = folder / FILE_NAME
         self._connection = connect(folder)
         try:
-            with translated(folder):
+            with translated(self._path):
                 self._seen = Seen(self._connection)
             self.last = int(self.notes().get("last", 0))
         except BaseException:
@@ -132,7 +132,9 @@ class JournalFile:
         Returns the first sequence number that is left, None if nothing is.
         """
         with self._transaction() as connection:
-            connection.execute("DELETE FROM batches WHERE first + count - 1 <= ? AND time < ?", (upto, older_than))
+            connection.execute(
+                "DELETE FROM batches WHERE first <= ?1 AND first + count - 1 <= ?1 AND time < ?2", (upto, older_than)
+            )
             left: int | None = connection.execute("SELECT min(first) FROM batches").fetchone()[0]
         return left
 

@@ -23,7 +23,8 @@ CREATE TABLE batches (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes I
 CREATE TABLE streams (id INTEGER PRIMARY KEY, source TEXT NOT NULL, path TEXT NOT NULL, device INTEGER NOT NULL,
                       inode INTEGER NOT NULL, generation INTEGER NOT NULL, offset INTEGER NOT NULL,
                       skip_until INTEGER NOT NULL, first_line BLOB NOT NULL, head_size INTEGER NOT NULL,
-                      head BLOB NOT NULL, tail_size INTEGER NOT NULL, tail BLOB NOT NULL, state BLOB NOT NULL, time REAL NOT NULL);
+                      head BLOB NOT NULL, tail_size INTEGER NOT NULL, tail BLOB NOT NULL, state BLOB NOT NULL,
+                      time REAL NOT NULL);
 CREATE TABLE seen (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen_before (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursors (sink TEXT PRIMARY KEY, acked INTEGER NOT NULL, in_flight INTEGER NOT NULL);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +155,31 @@ async def test_the_limits_count_what_is_sent(commit: Commit, batcher: NewBatcher
 
     assert list(stretches[0].numbers) == [1, 2, 6]
     assert [line for one in stretches for line in one.batch.lines] == [longer(line) for line in prompts]
+
+
+async def test_events_that_the_journal_gave_up_are_passed_over(
+    tmp_path: Path, clock: ManualClock, event: Callable[..., bytes]
+) -> None:
+    """A full journal may drop what a sink has not taken, even what was in flight: the sink goes on behind it."""
+    lines = [event(number) for number in range(1, 9)]
+
+    def journal() -> Journal:
+        limit = sum(map(len, lines))
+        return Journal(tmp_path, sinks=["a"], max_bytes=limit, keep_seconds=60, remember_seconds=60, clock=clock)
+
+    async with journal() as before:
+        for line in lines:
+            await before.commit(Changes(lines=[line]))
+        await before.move("a", Cursor(0, 1))
+    async with journal() as after:
+        reader = Batcher(
+            after, after.cursor("a"), batching=Batching(), clock=clock, selection=EVERYTHING, transform=None
+        )
+        lost = await after.give_up_oldest()
+        stretches = await everything(reader)
+
+    assert [line for one in stretches for line in one.batch.lines] == lines[lost:]
+    assert (stretches[0].after, stretches[-1].end) == (0, 8)
 
 
 async def test_halves_together_are_the_whole(commit: Commit, batcher: NewBatcher) -> None:
