@@ -77,9 +77,7 @@ def on_output(state: State, line: Line[CallOutput]) -> Iterable[Event]:
         return ()
     _settle(call, line.timestamp, result)
     process, code = call.process, result.exit_code
-    events: list[Event] = [
-        finish(state, line.timestamp, call_id, outcome=call.outcome, output=text if has_text else None)
-    ]
+    events: list[Event] = [finish(state, line.timestamp, call_id, output=text if has_text else None)]
     if call.tool == "write_stdin" and process is not None and code is not None:
         events.extend(_end_process(state, line.timestamp, process, code))
     return events
@@ -113,7 +111,7 @@ def on_exec_end(state: State, line: Line[ExecEnd]) -> Iterable[Event]:
     if payload.exit_code is not None:
         call.exit_code, call.outcome = payload.exit_code, "error" if payload.exit_code else "ok"
     call.duration_ms = in_ms(payload.duration)
-    return [finish(state, line.timestamp, payload.call_id, outcome=call.outcome)] if call.is_running else ()
+    return [finish(state, line.timestamp, payload.call_id)] if call.is_running else ()
 
 
 def start(
@@ -125,7 +123,7 @@ def start(
         return []
     events: list[Event] = []
     if len(opened) >= OPEN_CALLS:
-        events.append(finish(state, at, next(iter(opened)), outcome=None))
+        events.append(finish(state, at, next(iter(opened))))
     opened[call_id] = OpenCall(tool, kind, turn.key, turn.count, at, server)
     turn.calls += 1
     events.append(
@@ -146,7 +144,7 @@ def start(
 
 
 def finish(
-    state: State, at: datetime, call_id: str, *, outcome: ToolOutcome | None, output: str | None = None
+    state: State, at: datetime, call_id: str, *, outcome: ToolOutcome | None = None, output: str | None = None
 ) -> ToolCallEnd:
     """Close the open call with what is known of it. `output` is the text as the model was given it."""
     call = state.calls.open.pop(call_id)
@@ -154,7 +152,7 @@ def finish(
     ended[call_id] = call.turn
     if len(ended) > ENDED_CALLS:
         remember(ended, ENDED_CALLS)
-    outcome = outcome or "unknown"
+    outcome = outcome or call.outcome or "unknown"
     return ToolCallEnd(
         key=(state.session.id, call.turn_key, call_id),
         time=at,
@@ -176,7 +174,7 @@ def finish(
 
 def close_all(state: State, at: datetime) -> list[Event]:
     """The turn is over: what has not ended never will. An item may have told the outcome already."""
-    return [finish(state, at, call_id, outcome=call.outcome) for call_id, call in list(state.calls.open.items())]
+    return [finish(state, at, call_id) for call_id in list(state.calls.open)]
 
 
 def measure(call: OpenCall, at: datetime, stated_ms: int | None) -> None:
@@ -209,9 +207,8 @@ def in_ms(duration: Duration | None) -> int | None:
 
 def _settle(call: OpenCall, at: datetime, result: outcomes.Result) -> None:
     """Take from the output what no item or end event has told, which know better."""
-    if call.outcome is None:
-        call.outcome = result.outcome
-        call.error = result.error
+    if call.outcome is None or result.outcome == "cancelled":
+        call.outcome, call.error = result.outcome, result.error
     if call.exit_code is None:
         call.exit_code = result.exit_code
     if call.duration_ms is None:

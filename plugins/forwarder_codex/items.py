@@ -102,8 +102,8 @@ def on_collab(state: State, line: Line[Completed[CollabItem]]) -> Iterable[Event
     if item.tool == "spawn_agent":
         events.extend(_spawn(state, line.timestamp, child, item.prompt) for child in item.receiver_thread_ids or ())
     for child, status in (item.agents_states or {}).items():
-        name = next(iter(status), None) if isinstance(status, dict) else status  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        if isinstance(name, str) and name in FINAL:
+        name = status if isinstance(status, str) else next(iter(status), "")
+        if name in FINAL:
             events.append(_agent_end(state, line.timestamp, child, name))
     return events
 
@@ -163,7 +163,7 @@ def _tell(state: State, line: Line[Completed[Any]], facts: Facts) -> Iterable[Ev
         call.duration_ms = facts.duration_ms
     if not call.is_running:
         return ()
-    return [calls.finish(state, line.timestamp, facts.id, outcome=call.outcome, output=facts.output)]
+    return [calls.finish(state, line.timestamp, facts.id, output=facts.output)]
 
 
 def _nested(state: State, line: Line[Completed[Any]], facts: Facts) -> Iterable[Event]:

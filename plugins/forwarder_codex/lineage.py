@@ -17,7 +17,7 @@ def begin(state: State, meta: SessionMeta, first: datetime) -> None:
     state.first, state.created = first, meta.timestamp or first
     if meta.history_base is not None:  # 0.148+: a fork or revert that copies nothing, and counts on from its base
         state.tokens.previous = None
-    elif meta.subagent_history_start_ordinal is not None or meta.forked_from_id:
+    if meta.subagent_history_start_ordinal is not None or (meta.forked_from_id and meta.history_base is None):
         state.lineage = _lineage(state, first, meta.subagent_history_start_ordinal)
 
 

@@ -6,11 +6,12 @@ Each shape names the versions it was seen in. Missing and null are the same to C
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
 P = TypeVar("P")
+Time = Annotated[datetime, Meta(tz=True)]
 
 
 class Metadata(Struct, gc=False):
@@ -22,7 +23,7 @@ class Metadata(Struct, gc=False):
 class Line(Struct, Generic[P], gc=False):
     """The envelope, 0.34+. `ordinal` only in paginated files (0.148+), and there not in every line."""
 
-    timestamp: datetime
+    timestamp: Time
     payload: P
     ordinal: int | None = None
     metadata: Metadata | None = None
@@ -65,7 +66,7 @@ class SessionMeta(Struct, gc=False):
     """0.34+. `id` is the thread, `source` text or (for sub-agents) an object; `history_base`: a fork without copies."""
 
     id: str
-    timestamp: datetime | None = None
+    timestamp: Time | None = None
     cwd: str | None = None
     originator: str | None = None
     cli_version: str | None = None
@@ -109,11 +110,15 @@ class TaskStarted(Struct, gc=False):
     turn_attribution: Attribution | None = None
 
 
+class HttpStatus(Struct, gc=False):
+    http_status_code: int | None = None
+
+
 class TurnError(Struct, gc=False):
     """0.146.1+. `codex_error_info` is text, or an object whose only key is the text."""
 
     message: str | None = None
-    codex_error_info: str | dict[str, Any] | None = None
+    codex_error_info: str | dict[str, HttpStatus | None] | None = None
 
 
 class TaskComplete(Struct, gc=False):
@@ -275,7 +280,7 @@ class CollabItem(Struct, gc=False):
     tool: str | None = None
     status: str | None = None
     receiver_thread_ids: list[str] | None = None
-    agents_states: dict[str, Any] | None = None
+    agents_states: dict[str, str | dict[str, Any]] | None = None
     prompt: str | None = None
 
 
@@ -319,7 +324,7 @@ class TokenRecord(Struct, gc=False):
 
 class TokenInfo(Struct, gc=False):
     total_token_usage: Usage
-    last_token_usage: Usage
+    last_token_usage: Usage = field(default_factory=Usage)
     model_context_window: int | None = None
 
 

@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from forwarder import Event, ModelChange, Session, SessionStart
-from forwarder.events import Trigger
+from forwarder import Event, ModelChange, Session, SessionStart, Trigger
 from forwarder_codex import lineage
 from forwarder_codex.records import BareHeader, Line, SessionMeta, TurnContext
 from forwarder_codex.state import State, milliseconds

@@ -18,8 +18,7 @@ from forwarder_codex.routes import Route
 from forwarder_codex.state import State
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_NAME = re.compile(rf"rollout-[^/]*?({_UUID})(_{_UUID})?\.jsonl(?:\.zst)?$")
-_OWN_NAME = re.compile(rf"rollout-\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d-{_UUID}(?:_{_UUID})?\.jsonl(?:\.zst)?")
+_NAME = re.compile(rf"rollout-[\dT-]*?({_UUID})(_{_UUID})?\.jsonl(?:\.zst)?")
 
 # The envelope's keys are always in this order (timestamp, ordinal, type, payload), those of payloads nearly always.
 _PREFIX = re.compile(
@@ -67,11 +66,11 @@ class Codex(Source[State]):
 
     def recognises(self, path: Path) -> bool:
         """Rollouts carry their time and thread in the name, in every version."""
-        return _OWN_NAME.fullmatch(path.name) is not None
+        return _NAME.fullmatch(path.name) is not None
 
     def new_state(self, path: Path) -> State:
         """The thread's id from the file's name; `_<rollout id>` behind it is a thread that went on after a revert."""
-        found = _NAME.search(path.name)
+        found = _NAME.fullmatch(path.name)
         thread = found[1] if found else ""
         is_revert = found is not None and found[2] is not None
         return State(session=Session(agent="codex", id=thread), thread=thread, is_revert=is_revert)
@@ -91,6 +90,8 @@ class Codex(Source[State]):
 
 def _handle(route: Route[Any], record: Record, state: State) -> Iterable[Event]:
     line = record.decode(route.decoder)
+    if record.offset == 0:
+        state.thread = ""  # the first line is the file's own header, whatever the file is called by now
     if state.lineage is not None and lineage.is_inherited(state, line):
         return ()
     return route.handle(state, line)

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from forwarder import Session, ToolKind, ToolOutcome
-from forwarder.events import Pressure, Trigger
+from forwarder import Pressure, Session, ToolKind, ToolOutcome, Trigger
 
 Parts = tuple[int, int, int, int, int]
 """Input, of it cached, of it cache writes, output, of it reasoning."""
@@ -44,7 +43,7 @@ class Turn(Struct):
 
 
 class OpenCall(Struct, array_like=True):
-    """A call without its end, `turn_key` that of the turn it began in. `outcome`, `exit_code` and so on are what an item said before the output line."""
+    """A call without its end. `turn_key` is that of the turn it began in; the facts are what an item said so far."""
 
     tool: str
     kind: ToolKind

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from forwarder import ContextSnapshot, Event, Key, RateLimit, TokenUsage
-from forwarder.events import Pressure
+from forwarder import ContextSnapshot, Event, Key, Pressure, RateLimit, TokenUsage
 from forwarder_codex.records import Line, RateWindow, TokenCount, TokenInfo, TokenRecord, Usage
 from forwarder_codex.state import NO_TOKENS, RESPONSES, Parts, State, Tokens, milliseconds, remember
 

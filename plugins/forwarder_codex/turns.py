@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from forwarder import Compaction, Event, ModelError, TurnEnd, TurnStart
-from forwarder.events import Trigger, TurnOutcome
+from forwarder import Compaction, Event, ModelError, Trigger, TurnEnd, TurnOutcome, TurnStart
 from forwarder_codex import calls, tokens
-from forwarder_codex.records import Compacted, Line, TaskComplete, TaskStarted, TurnAborted, TurnError
+from forwarder_codex.records import Compacted, HttpStatus, Line, TaskComplete, TaskStarted, TurnAborted, TurnError
 from forwarder_codex.state import State, Turn, milliseconds
 
 TRIGGERS: dict[str | None, Trigger] = {"user": "human", "exec": "sdk"}
@@ -52,7 +51,9 @@ def begin(state: State, at: datetime, turn_id: str | None, *, is_marked: bool, t
 
     A migrated file gives turns that had no id the id `rollout-<n>`; the time of the first line is in both versions.
     """
-    events = end(state, at, "unknown", None) if state.turn.is_open else []
+    is_review = state.turn.is_review and not state.turn.is_open
+    events = end(state, at, "unknown", None)
+    state.tokens.is_compacting = False
     count = state.turn.count + 1
     has_id = turn_id is not None and not turn_id.startswith("rollout-")
     key = str(count) if state.header_time is not None else str(milliseconds(at))
@@ -63,7 +64,7 @@ def begin(state: State, at: datetime, turn_id: str | None, *, is_marked: bool, t
         is_open=True,
         is_marked=is_marked,
         started=at,
-        is_review=state.turn.is_review,
+        is_review=is_review,
     )
     events.append(
         TurnStart(
@@ -83,7 +84,7 @@ def end(state: State, at: datetime, outcome: TurnOutcome, duration_ms: int | Non
     turn = state.turn
     if not turn.is_open:
         return []
-    turn.is_open = False
+    turn.is_open = turn.is_review = False
     events = calls.close_all(state, at)
     if (context := tokens.snapshot(state, at, (state.session.id, turn.key), None)) is not None:
         events.append(context)
@@ -143,11 +144,10 @@ def _error(state: State, at: datetime, turn_id: str | None, error: TurnError) ->
     )
 
 
-def _error_kind(info: str | dict[str, Any] | None) -> tuple[str | None, int | None]:
+def _error_kind(info: str | dict[str, HttpStatus | None] | None) -> tuple[str | None, int | None]:
     """`"rate_limit_exceeded"`, or `{"response_stream_disconnected": {"http_status_code": 502}}`."""
     if not isinstance(info, dict):
         return info, None
     for name, detail in info.items():
-        status: object = detail.get("http_status_code") if isinstance(detail, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return name, status if isinstance(status, int) else None
+        return name, detail.http_status_code if detail else None
     return None, None
