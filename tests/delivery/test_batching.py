@@ -182,6 +182,26 @@ async def test_events_that_the_journal_gave_up_are_passed_over(
     assert (stretches[0].after, stretches[-1].end) == (0, 8)
 
 
+async def test_a_journal_that_gave_up_everything_leaves_nothing_to_send(
+    tmp_path: Path, clock: ManualClock, event: Callable[..., bytes]
+) -> None:
+    """The cursor moves on, as over events that the sink does not take."""
+
+    def journal() -> Journal:
+        return Journal(tmp_path, sinks=["a"], max_bytes=1, keep_seconds=60, remember_seconds=60, clock=clock)
+
+    async with journal() as before:
+        await before.commit(Changes(lines=[event(1), event(2)]))
+    async with journal() as after:
+        reader = Batcher(after, START, batching=Batching(), clock=clock, selection=EVERYTHING, transform=None)
+        await after.give_up_oldest()
+        waiting = asyncio.create_task(reader.next())
+        await clock.skip()
+        stretch = await waiting
+
+    assert (stretch.end, len(stretch.batch)) == (2, 0)
+
+
 async def test_halves_together_are_the_whole(commit: Commit, batcher: NewBatcher) -> None:
     """Splitting moves no event and leaves none out, also around events that the sink does not take."""
     await commit(1)

@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from forwarder import Batching, Rejected, SinkClosed, Unavailable
-from forwarder.delivery import Circuit, Sender, count_dead_letters, list_dead_letters
+from forwarder.delivery import Circuit, Selection, Sender, count_dead_letters, list_dead_letters
 from forwarder.journal import Cursor, DeadLetter, Journal, connect_to_read
 from forwarder.testing import ManualClock, MemorySink
 
@@ -440,6 +440,52 @@ async def test_a_full_disk_stops_delivery_until_the_cursor_can_be_saved(
     assert sink.taken == lines
 
 
+@pytest.mark.parametrize("is_still_full", [False, True])
+async def test_an_ack_that_could_not_be_saved_is_tried_once_more_at_the_end(
+    *,
+    commit: Commit,
+    journal: Journal,
+    sink: MemorySink,
+    sender_to: Deliver,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_still_full: bool,
+) -> None:
+    """When the disk is still full, the batch comes again after the restart; that is all."""
+    await commit(2)
+    move = journal.move
+    outcomes = [True, False, not is_still_full]
+
+    async def sometimes(name: str, cursor: Cursor, letters: list[DeadLetter]) -> None:
+        if not outcomes.pop(0):
+            raise sqlite3.OperationalError("database or disk is full")
+        await move(name, cursor, letters)
+
+    monkeypatch.setattr(journal, "move", sometimes)
+    async with running(sender_to(sink)):
+        await clock.asleep()
+
+    assert journal.cursor("a") == (Cursor(0, 2) if is_still_full else Cursor(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(5.0, "5 s"), (600.0, "10 min"), (7200.0, "2 h"), (259_200.0, "3 days")]
+)
+async def test_a_recovery_says_how_long_the_sink_was_away(
+    *, commit: Commit, sink: MemorySink, sender_to: Deliver, clock: ManualClock, seconds: float, words: str
+) -> None:
+    """In the unit that a person would use."""
+    await commit(1)
+    sink.answers.append(Unavailable("503", after=seconds))
+    sender = sender_to(sink)
+    with capture_logs() as logs:
+        async with running(sender):
+            await clock.skip()
+            await sender.caught_up(1)
+
+    assert logs[-1]["event"].startswith(f"sink a: delivers again after {words},")
+
+
 async def test_the_status_says_how_the_sink_is_doing(
     commit: Commit, sink: MemorySink, sender_to: Deliver, clock: ManualClock
 ) -> None:
@@ -457,3 +503,18 @@ async def test_the_status_says_how_the_sink_is_doing(
     assert status.next_try is not None
     assert (status.next_try - clock.now()).total_seconds() == 90.0
     assert status.events_per_second == pytest.approx(0.1)
+
+
+async def test_a_sink_that_takes_nothing_catches_up_without_a_request(
+    commit: Commit, journal: Journal, sink: MemorySink, clock: ManualClock
+) -> None:
+    """Its cursor moves over what it leaves out, or the journal would fill up behind it."""
+    await commit(3)
+    sender = Sender("a", sink, journal, clock=clock, selection=Selection(types=["token_usage"]))
+    async with running(sender):
+        await clock.asleep()
+        sender.hurry()
+        await sender.caught_up(3)
+
+    assert sink.requests == []
+    assert journal.cursor("a") == Cursor(3, 3)
