@@ -2,6 +2,7 @@
 
 from forwarder.testing.clock import ManualClock
 from forwarder.testing.memory import MemorySink
+from forwarder.testing.sinks import Destination, check_sink
 from forwarder.testing.sources import check_source, read_lines
 
-__all__ = ["ManualClock", "MemorySink", "check_source", "read_lines"]
+__all__ = ["Destination", "ManualClock", "MemorySink", "check_sink", "check_source", "read_lines"]

@@ -62,8 +62,8 @@ async def check_sink(
     check = _Check(destination, is_idempotent=is_idempotent, seconds=seconds)
     sink = make_sink()
     async with check.lifespan(sink):
-        await check.deliver(sink)
         await check.deliver_much(sink)
+        await check.deliver(sink)
         await check.repeat(sink)
         await check.unavailable(sink)
         await check.refusing(sink)
