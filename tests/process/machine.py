@@ -1,0 +1,191 @@
+"""A scratch machine: an agent's home, a configuration, a state folder, and the installed command run over them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+FORWARDER = str(Path(sys.executable).with_name("forwarder"))
+SAMPLES = Path(__file__).parents[1] / "plugins" / "codex" / "samples"
+PATIENCE_SECONDS = 60.0  # of a condition that must come true: only a failing test waits as long
+
+Event = dict[str, Any]
+
+
+class Failed(AssertionError):
+    """The command ended with another status than it should; the text is its standard error."""
+
+
+class Machine:
+    """`home` is the agent's folder. Every command runs with an environment of its own, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.state = folder / "state"
+        self.config = folder / "config.toml"
+        self.log = folder / "log"
+        self.home.mkdir()
+        self.log.touch()
+
+    def configure(self, *sinks: str) -> None:
+        """One source over `home`, read from its beginning, and these sinks: each a table in TOML."""
+        source = f'[sources.codex]\nhome = "{self.home}"\n'
+        self.config.write_text("\n".join(['start = "all"\nsweep_seconds = "500ms"\n', source, *sinks]))
+
+    def archive_sink(self) -> str:
+        """A table for `configure`: one archive file a day, under `folder`/archive."""
+        return f'[sinks.archive]\nuse = "jsonl"\npath = "{self.folder}/archive/{{date}}.jsonl"\n'
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Process]:
+        """`forwarder run` beside the block; then stopped with SIGTERM, after which it has to end with status 0."""
+        process = await self.started()
+        try:
+            yield process
+            await self.stopped(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def started(self) -> Process:
+        """`forwarder run`, with its log in `log`."""
+        with self.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *[FORWARDER, "run", "--config", str(self.config), "--state-dir", str(self.state)],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.env(),
+                cwd=self.folder,
+            )
+
+    async def stopped(self, process: Process) -> None:
+        """End it as a service manager does, and let it drain."""
+        assert process.returncode is None, self.log.read_text()[-2000:]
+        process.send_signal(signal.SIGTERM)
+        if await process.wait():
+            raise Failed(f"ended with {process.returncode}: {self.log.read_text()[-2000:]}")
+
+    async def replay(self, *paths: Path, state: str = "replay") -> list[Event]:
+        """The events of `forwarder replay PATHS --to stdout`, with a state folder of that name."""
+        process = await asyncio.create_subprocess_exec(
+            *[FORWARDER, "replay", "--no-config", "--state-dir", str(self.folder / state)],
+            *["--to", "stdout", *map(str, paths)],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.env(),
+        )
+        out, err = await process.communicate()
+        if process.returncode not in (0, 1):  # 1: some records are in the dead letters, as the recordings want it
+            raise Failed(f"ended with {process.returncode}: {err.decode()[-2000:]}")
+        return [json.loads(line) for line in out.splitlines()]
+
+    def env(self) -> dict[str, str]:
+        """A home of its own, so that nothing of the developer's configuration is found."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}
+
+    def journalled(self) -> list[Event]:
+        """All events in the journal, in order."""
+        bodies = [row[0] for row in self._rows("SELECT body FROM batches ORDER BY first")]
+        return [json.loads(line) for body in bodies for line in body.splitlines()]
+
+    def is_read(self) -> bool:
+        """Whether the journal's checkpoints stand at the ends of all of the agent's files."""
+        offsets = dict(self._rows("SELECT path, offset FROM streams"))
+        return all(offsets.get(str(path)) == path.stat().st_size for path in self.home.rglob("rollout-*.jsonl"))
+
+    def _rows(self, query: str) -> list[Any]:
+        path = self.state / "journal.sqlite3"
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            return connection.execute(query).fetchall()
+
+    def archived(self) -> list[Event]:
+        """All events in the archive."""
+        files = sorted((self.folder / "archive").glob("*.jsonl"))
+        return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
+
+
+class Pieces:
+    """Writes contents to files in pieces of random sizes that end anywhere, also inside a character."""
+
+    def __init__(self, contents: dict[Path, bytes], random: Random, *, largest: int) -> None:
+        self._rest = {path: memoryview(content) for path, content in contents.items()}
+        self._random = random
+        self._largest = largest
+
+    @property
+    def is_done(self) -> bool:
+        return not self._rest
+
+    def write(self, count: int) -> None:
+        """So many pieces, each to a file that is not complete yet."""
+        for _ in range(count):
+            if self._rest:
+                path = self._random.choice(list(self._rest))
+                rest = self._rest[path]
+                size = self._random.randint(1, self._largest)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab", buffering=0) as file:
+                    file.write(rest[:size])
+                self._rest[path] = rest[size:]
+                if not self._rest[path]:
+                    del self._rest[path]
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Return when the condition holds; fail with `what` when it never does."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise Failed(f"not within {PATIENCE_SECONDS:.0f} s: {what}") from None
+
+
+def ids(events: Iterable[Event]) -> list[str]:
+    """The ids in order, as often as they occur."""
+    return [event["id"] for event in events]
+
+
+def totals(events: Iterable[Event]) -> dict[tuple[str, str], int]:
+    """Tokens by session and kind, added up."""
+    found: dict[tuple[str, str], int] = {}
+    for event in events:
+        if event["type"] == "token_usage":
+            for name in ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"):
+                key = (event["session_id"], name)
+                found[key] = found.get(key, 0) + event.get(name, 0)
+    return found
+
+
+def recordings() -> list[Path]:
+    """The folders of all recorded scenarios, each laid out like an agent's home."""
+    return sorted(path for path in SAMPLES.iterdir() if path.is_dir())
+
+
+def sessions(home: Path) -> dict[Path, bytes]:
+    """The recorded plain session files, as they would lie in `home`, up to their last newline.
+
+    A scenario that is another's files after a migration is left out: its files have the same names.
+    """
+    found: dict[Path, bytes] = {}
+    for scenario in recordings():
+        if scenario.name != "migrate-after-A":
+            for path in scenario.rglob("rollout-*.jsonl"):
+                content = path.read_bytes()
+                found[home / path.relative_to(scenario)] = content[: content.rfind(b"\n") + 1]
+    return found

@@ -1,0 +1,48 @@
+"""Killed at any moment, as often as one likes: nothing is lost and nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from tests.process.machine import Machine, Pieces, ids, sessions, totals, until
+
+pytestmark = pytest.mark.slow
+
+ROUNDS = 50
+
+
+async def test_fifty_kills_lose_and_double_nothing(machine: Machine) -> None:
+    """SIGKILL while lines are written, read, journalled and archived; the last start has to put everything right."""
+    random = Random(4)
+    contents = sessions(machine.home)
+    pieces = Pieces(contents, random, largest=2 * sum(map(len, contents.values())) // (ROUNDS * 10))
+    machine.configure(machine.archive_sink())
+
+    for _ in range(ROUNDS):
+        await one_life(machine, pieces, random)
+    while not pieces.is_done:
+        pieces.write(100)
+    expected = await machine.replay(machine.home)
+    async with machine.running():
+        await until(machine.is_read, "everything is read")
+
+    assert sorted(ids(machine.journalled())) == sorted(ids(expected))
+    assert sorted(ids(machine.archived())) == sorted(ids(expected))
+    assert totals(machine.archived()) == totals(expected)
+
+
+async def one_life(machine: Machine, pieces: Pieces, random: Random) -> None:
+    """Start, write beside it, and kill: now and then during the start, mostly a moment after it began to work."""
+    pieces.write(5)
+    process = await machine.started()
+    if random.random() < 0.8:
+        journal = machine.state / "journal.sqlite3-wal"
+        before = journal.stat().st_mtime_ns if journal.exists() else 0
+        await until(lambda: journal.exists() and journal.stat().st_mtime_ns != before, "it has begun to work")
+    pieces.write(5)
+    await asyncio.sleep(random.random() * 0.2)
+    process.kill()
+    await process.wait()
