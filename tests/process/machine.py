@@ -111,7 +111,8 @@ class Machine:
         if not path.exists():
             return []
         with closing(sqlite3.connect(path, timeout=30)) as connection:
-            return connection.execute(query).fetchall()
+            has_tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
+            return connection.execute(query).fetchall() if has_tables else []
 
     def archived(self) -> list[Event]:
         """All events in the archive."""
