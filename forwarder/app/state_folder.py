@@ -13,7 +13,7 @@ from forwarder.errors import AlreadyRunning, StateError
 
 @contextmanager
 def held(folder: Path) -> Generator[None]:
-    """Make the folder if there is none, and hold its lock for the block; the lock goes with the process, however it ends.
+    """Make the folder if there is none, and hold its lock for the block; it goes with the process, however that ends.
 
     Raises `AlreadyRunning` when another process holds it, and `StateError` when the folder cannot be written.
     """

@@ -18,10 +18,12 @@ class Stop:
     def __init__(self) -> None:
         self._asked = asyncio.Event()
         self.reason = ""
+        self.is_by_signal = False
 
-    def ask(self, reason: str) -> None:
+    def ask(self, reason: str, *, is_by_signal: bool = False) -> None:
         """Stop soon and in order."""
         self.reason = self.reason or reason
+        self.is_by_signal = self.is_by_signal or is_by_signal
         self._asked.set()
 
     @property
@@ -44,7 +46,7 @@ def stop_on_signals() -> Generator[Stop]:
             sys.stderr.write("forwarder: stopped at once; what was not delivered is in the journal\n")
             sys.stderr.flush()
             os._exit(Exit.INTERRUPTED)  # threads may hang in a write: no exception reaches them
-        stop.ask(signal.Signals(number).name)
+        stop.ask(signal.Signals(number).name, is_by_signal=True)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from zlib import crc32
 
 from forwarder.events import Key
@@ -26,7 +27,12 @@ _NEW = f"{_EACH} SELECT fact FROM facts JOIN seen USING (fact) WHERE seen.batch 
 
 def fact(key: Key, digest: bytes) -> bytes:
     """The 16 bytes under which the event with this `key` and 16-byte id `digest` is remembered."""
-    return crc32(str(key[0]).encode()).to_bytes(4, "big") + digest[:12]
+    return _group(key[0]) + digest[:12]
+
+
+@lru_cache(maxsize=256)
+def _group(part: str | int) -> bytes:
+    return crc32(str(part).encode()).to_bytes(4, "big")
 
 
 class Seen:

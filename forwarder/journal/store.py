@@ -45,7 +45,7 @@ class Journal:
         self.max_bytes = max_bytes
         self.bytes = 0
         self.last = 0  # the sequence number of the newest event; the first has 1
-        self._folder = folder
+        self.folder = folder
         self._keep_seconds = keep_seconds
         self._remember_seconds = remember_seconds
         self._clock = clock
@@ -75,7 +75,7 @@ class Journal:
             self._thread.shutdown()
 
     def _open(self) -> None:
-        self._file = JournalFile(self._folder)
+        self._file = JournalFile(self.folder)
         try:
             self._load()
         except BaseException:

@@ -1,0 +1,88 @@
+"""From settings to the objects that do the work: what `run` and `replay` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from forwarder.app.config import Settings, SinkSettings
+from forwarder.app.intake import MakeMapper
+from forwarder.app.registry import available_sources, make_source
+from forwarder.clock import Clock
+from forwarder.events import Event
+from forwarder.journal import Journal
+from forwarder.pipeline.encoding import Encoder, renamed
+from forwarder.pipeline.mapping import Mapper
+from forwarder.pipeline.pricing import Prices
+from forwarder.pipeline.redaction import Level, Redactor, Rules, tighten
+from forwarder.source import Source
+
+
+def make_redactor(settings: Settings) -> Redactor:
+    """The built-in rules and those of the configuration. Raises `ConfigError` and `MissingExtra`."""
+    return Redactor(Rules.load(settings.rules.files, rules=settings.rules.rules, allow=settings.rules.allow))
+
+
+def make_sources(settings: Settings) -> dict[str, Source[Any]]:
+    """The configured sources; without any, every installed one (a folder that does not exist costs nothing)."""
+    return {name: make_source(one) for name, one in (settings.sources or available_sources()).items()}
+
+
+def open_journal(settings: Settings, clock: Clock) -> Journal:
+    """The journal in the state folder, for the configured sinks; enter it to open it."""
+    kept = settings.journal
+    return Journal(
+        settings.state_dir,
+        sinks=list(settings.sinks),
+        max_bytes=kept.max_bytes,
+        keep_seconds=kept.keep_seconds,
+        remember_seconds=kept.remember_seconds,
+        clock=clock,
+    )
+
+
+def loosest(sinks: Iterable[SinkSettings]) -> Level:
+    """What the journal has to hold: the level of the least strict sink."""
+    return max((sink.level for sink in sinks), default=Level.FULL)
+
+
+def mapper_maker(
+    settings: Settings,
+    redactor: Redactor,
+    level: Level,
+    *,
+    clock: Clock,
+    is_replay: bool = False,
+    wanted: Callable[[Event], bool] | None = None,
+) -> MakeMapper:
+    """A function that makes the mapper of one stream; all of them share one encoder."""
+    encoder = Encoder(host=settings.host, level=level, redactor=redactor, prices=Prices.load())
+
+    def make(name: str, source: Source[Any], path: Path) -> Mapper:
+        return Mapper(
+            source,
+            name=name,
+            path=path,
+            encoder=encoder,
+            redactor=redactor,
+            level=level,
+            now=clock.now,
+            is_replay=is_replay,
+            wanted=wanted,
+        )
+
+    return make
+
+
+def transform_for(sink: SinkSettings, level: Level, redactor: Redactor) -> Callable[[bytes], bytes] | None:
+    """What makes a journal line into this sink's, cut to its stricter level and renamed; None if nothing is to do."""
+    steps: list[Callable[[bytes], bytes]] = []
+    if sink.level < level:
+        steps.append(lambda line: tighten(line, sink.level, redactor))
+    if sink.rename:
+        steps.append(lambda line: renamed(line, sink.rename))
+    if not steps:
+        return None
+    first, *others = steps
+    return first if not others else lambda line: others[0](first(line))

@@ -1,0 +1,132 @@
+"""Wires the rooms: files are followed and mapped, the journal commits, every sink has its own sender."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from forwarder.app.assembly import loosest, make_redactor, make_sources, mapper_maker, open_journal
+from forwarder.app.committing import Committer
+from forwarder.app.config import Settings
+from forwarder.app.delivering import Delivery, delivering
+from forwarder.app.discovery import report_present
+from forwarder.app.draining import drain, ended
+from forwarder.app.exits import Exit
+from forwarder.app.intake import Intake
+from forwarder.app.problems import Problems
+from forwarder.app.registry import make_sink
+from forwarder.app.state_folder import held
+from forwarder.app.status_note import StatusNote
+from forwarder.app.stopping import Stop, stop_on_signals
+from forwarder.clock import Clock, SystemClock
+from forwarder.errors import JournalDamaged
+from forwarder.journal import Journal, set_aside
+from forwarder.pipeline.redaction import Redactor
+from forwarder.sink import Sink
+from forwarder.source import Source
+from forwarder.tail.follow import Follower
+from forwarder.tail.stream import StreamIndex
+from forwarder.tail.watch import Watch
+
+PRUNE_SECONDS = 60.0  # between two looks for what the journal need not keep any longer
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings, *, clock: Clock | None = None) -> Exit:
+    """Follow the agents' files and deliver until a signal or a closed pipe asks to stop.
+
+    Raises `ConfigError`, `StateError`; a damaged journal is set aside and reading starts again.
+    """
+    clock = clock or SystemClock()
+    sources = make_sources(settings)
+    sinks = {name: make_sink(one) for name, one in settings.sinks.items()}
+    redactor = make_redactor(settings)
+    with held(settings.state_dir), stop_on_signals() as stop:
+        while True:
+            forwarding = Forwarding(settings, sources, sinks, redactor=redactor, clock=clock, stop=stop)
+            try:
+                return await forwarding.run()
+            except* JournalDamaged as errors:
+                aside = set_aside(settings.state_dir, clock.now())
+                _log.error(
+                    f"{errors.exceptions[0]}; set aside as {aside.name}, reading starts again from the files "
+                    "(what sinks have got keeps its ids)"
+                )
+
+
+class Forwarding:
+    """One life of the pipeline over one journal."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sources: dict[str, Source[Any]],
+        sinks: dict[str, Sink],
+        *,
+        redactor: Redactor,
+        clock: Clock,
+        stop: Stop,
+    ) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._sinks = sinks
+        self._redactor = redactor
+        self._clock = clock
+        self._stop = stop
+        self._started = clock.now()
+
+    async def run(self) -> Exit:
+        """Open the journal and the sinks, work until asked to stop, then drain."""
+        async with AsyncExitStack() as stack:
+            journal = await stack.enter_async_context(open_journal(self._settings, self._clock))
+            delivery = await stack.enter_async_context(
+                delivering(
+                    self._sinks,
+                    self._settings.sinks,
+                    journal=journal,
+                    redactor=self._redactor,
+                    clock=self._clock,
+                    stop=self._stop,
+                )
+            )
+            return await self._work(journal, delivery)
+
+    async def _work(self, journal: Journal, delivery: Delivery) -> Exit:
+        settings, clock = self._settings, self._clock
+        index = StreamIndex(await journal.streams(), journal.new_stream_id)
+        problems = Problems()
+        follower = Follower(index, max_line_bytes=settings.max_line_bytes, on_problem=problems.add)
+        committer = Committer(journal, clock, on_full=settings.journal.on_full)
+        maker = mapper_maker(settings, self._redactor, loosest(settings.sinks.values()), clock=clock)
+        intake = Intake(follower, committer, journal, sources=self._sources, make_mapper=maker)
+        patterns = {name: source.patterns() for name, source in self._sources.items()}
+        watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds)
+        status = StatusNote(journal, delivery, committer, watch, problems, clock=clock, started=self._started)
+        async with asyncio.TaskGroup() as tasks:
+            reading = [
+                tasks.create_task(intake.run()),
+                tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
+            ]
+            keeping = [tasks.create_task(status.run()), tasks.create_task(self._prune(journal))]
+            committing = tasks.create_task(committer.run())
+            present = await watch.sweep(is_full=True)
+            await report_present(
+                present, index=index, follower=follower, journal=journal, start=settings.start, clock=clock
+            )
+            _log.info("at work", sources=sorted(self._sources), sinks=sorted(self._sinks), files=len(present))
+            await self._stop.wait()
+            _log.info(f"{self._stop.reason}: stopping, {settings.drain_seconds:g} s to deliver what was read")
+            await ended(reading)
+            exit_status = await drain(committer, delivery, seconds=settings.drain_seconds)
+            await ended([committing, *keeping])
+            await status.write(is_running=False)
+        return exit_status
+
+    async def _prune(self, journal: Journal) -> None:
+        while True:
+            await journal.prune()
+            await self._clock.sleep(PRUNE_SECONDS)

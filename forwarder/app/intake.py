@@ -1,0 +1,77 @@
+"""From files to the journal: each chunk that the tail hands out is mapped and given to the committer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from forwarder.app.committing import Committer
+from forwarder.errors import JournalDamaged
+from forwarder.journal import Journal, StreamRow
+from forwarder.pipeline.mapping import Mapped, Mapper
+from forwarder.source import Source
+from forwarder.tail.follow import Follower
+from forwarder.tail.stream import Chunk
+
+MAPPERS_KEPT = 512  # states in memory; of a stream that is read again later, the journal has it
+
+MakeMapper = Callable[[str, Source[Any], Path], Mapper]
+
+
+class Intake:
+    """Runs until the follower ends. `make_mapper` builds the mapper of one stream of a source, by its name."""
+
+    def __init__(
+        self,
+        follower: Follower,
+        committer: Committer,
+        journal: Journal,
+        *,
+        sources: Mapping[str, Source[Any]],
+        make_mapper: MakeMapper,
+        on_progress: Callable[[StreamRow, Mapped], None] | None = None,
+    ) -> None:
+        self._follower = follower
+        self._committer = committer
+        self._journal = journal
+        self._sources = sources
+        self._make_mapper = make_mapper
+        self._mappers: OrderedDict[int, Mapper] = OrderedDict()
+        self._on_progress = on_progress
+
+    async def run(self) -> None:
+        """Map and hand on chunk after chunk; the offset and the state behind a chunk travel with its events."""
+        async with aclosing(self._follower.chunks()) as chunks:
+            async for chunk in chunks:
+                mapper = await self._mapper(chunk)
+                mapped = mapper.map(chunk.records, skip_until=chunk.row.skip_until)
+                await self._committer.put(mapped, replace(chunk.row, state=mapper.state()))
+                if self._on_progress:
+                    self._on_progress(chunk.row, mapped)
+
+    async def _mapper(self, chunk: Chunk) -> Mapper:
+        row = chunk.row
+        mapper = self._mappers.get(row.id)
+        if mapper is None:
+            mapper = self._make_mapper(row.source, self._sources[row.source], Path(row.path))
+            state = b"" if chunk.is_restarted else await self._journal.stream_state(row.id)
+            if state and not mapper.restore(state):
+                raise JournalDamaged(f"the state of {row.path} in the journal cannot be read")
+            self._mappers[row.id] = mapper
+            self._forget_some()
+        elif chunk.is_restarted:
+            mapper.restart()
+        self._mappers.move_to_end(row.id)
+        return mapper
+
+    def _forget_some(self) -> None:
+        while len(self._mappers) > MAPPERS_KEPT:
+            oldest = next(iter(self._mappers))
+            if self._committer.is_uncommitted(oldest):
+                return
+            del self._mappers[oldest]

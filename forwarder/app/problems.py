@@ -1,0 +1,27 @@
+"""Files that cannot be read, with the reason: said once each, shown by `status` until they can be."""
+
+from __future__ import annotations
+
+import structlog
+
+from forwarder.tail.follow import File
+
+_log = structlog.get_logger(__name__)
+
+
+class Problems:
+    """`by_file` holds the last reason for each path."""
+
+    def __init__(self) -> None:
+        self.by_file: dict[str, str] = {}
+
+    def add(self, file: File, error: Exception) -> None:
+        """Remember the reason, and log it unless it is known."""
+        path, reason = str(file.path), str(error)
+        if self.by_file.get(path) != reason:
+            self.by_file[path] = reason
+            _log.warning(f"{file.source}: cannot read {path}: {reason}; it is tried again when it changes")
+
+    def solved(self, path: str) -> None:
+        """The file could be read."""
+        self.by_file.pop(path, None)

@@ -1,0 +1,165 @@
+"""Events into their wire form: one flat JSON object, a line of UTF-8, as EVENTS.md defines it.
+
+This is where an event gets its id and envelope, and where its text is scrubbed and cut: what leaves this module may be
+stored and sent. Lines begin ``{"id":"<32 hex>","type":"…","time":"…","agent":"…"`` in this order, so that later steps
+find these by position.
+"""
+
+from __future__ import annotations
+
+from binascii import hexlify
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import asdict, replace
+
+from forwarder.errors import BadRecord
+from forwarder.events import Event, Session, TokenUsage
+from forwarder.journal import fact
+from forwarder.pipeline.fields import SESSION_NAMES, content_fields, name_fields
+from forwarder.pipeline.redaction import Level, Redactor
+from forwarder.source import well_formed
+
+_to_json = msgspec.json.Encoder(decimal_format="number").encode
+_PLACES = Decimal("1e-9")  # EVENTS.md: money has at most nine places
+_WITHOUT_ENVELOPE: dict[str, object] = {"key": UNSET, "time": UNSET, "session": UNSET}
+_WIRE_NAMES = {"id": "session_id", "parent_id": "parent_session_id"}
+_MAX_SESSIONS = 1024  # envelopes kept encoded; a stream uses one or two at a time
+
+
+class Prices(Protocol):
+    """Where costs come from when the agent does not state them."""
+
+    def cost(self, usage: TokenUsage) -> Decimal | None: ...
+
+
+class Encoder:
+    """Encodes the events of one run. `host` is this machine's name; `level` what the least strict sink needs."""
+
+    def __init__(self, *, host: str, level: Level, redactor: Redactor, prices: Prices | None) -> None:
+        self._host = host
+        self._level = level
+        self._redactor = redactor
+        self._prices = prices
+        self._sessions: dict[Session, bytes] = {}
+        self._plans: dict[type[Event], _Plan] = {}
+
+    def encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
+        """The event's line, and the fact that it tells (see `journal.seen`). `origin` is the JSON of the origin object.
+
+        Raises `BadRecord` for an event that cannot be sent.
+        """
+        plan = self._plans.get(type(event)) or self._plan(type(event))
+        if plan.is_usage:
+            event = self._priced(event)
+        key, session = event.key, event.session
+        digest = blake2b(_to_json((session.agent, plan.tag, *key)), digest_size=16).digest()
+        line = b'{"id":"%b",%b,"time":"%b",%b%b,"origin":%b}' % (
+            hexlify(digest),
+            plan.type_field,
+            _timestamp(event.time),
+            self._sessions.get(session) or self._session(session),
+            _encode(replace(event, **self._cleaned(event, plan)))[plan.type_end : -1],
+            origin,
+        )
+        return line, fact(key, digest)
+
+    def _cleaned(self, event: Event, plan: _Plan) -> dict[str, object]:
+        """The fields that may not go out as they are, as they may; the envelope goes, it has a form of its own."""
+        cleaned = _WITHOUT_ENVELOPE.copy()
+        for name in plan.contents:
+            text = getattr(event, name)
+            if text is not None:
+                kept = self._redactor.content(text, self._level)
+                cleaned[name] = UNSET if kept is None else kept
+        for name in plan.names:
+            text = getattr(event, name)
+            if text is not None and (clean := self._name(text)) != text:
+                cleaned[name] = clean
+        return cleaned
+
+    def _name(self, text: str) -> str:
+        return text if self._level is Level.RAW else self._redactor.name(text)
+
+    def _priced(self, event: Event) -> Event:
+        if self._prices and isinstance(event, TokenUsage) and event.cost_usd is None:
+            cost = self._prices.cost(event)
+            if cost is not None:
+                return replace(event, cost_usd=cost.quantize(_PLACES).normalize(), cost_source="table")
+        return event
+
+    def _session(self, session: Session) -> bytes:
+        cleaned = {name: self._name(text) for name in SESSION_NAMES if (text := getattr(session, name)) is not None}
+        fields = asdict(replace(session, **cleaned))
+        wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self._host}
+        encoded = _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]
+        if len(self._sessions) >= _MAX_SESSIONS:
+            self._sessions.clear()
+        self._sessions[session] = encoded
+        return encoded
+
+    def _plan(self, kind: type[Event]) -> _Plan:
+        tag = str(kind.__struct_config__.tag)
+        type_field = b'"type":%b' % _to_json(tag)
+        self._plans[kind] = plan = _Plan(
+            tag=tag,
+            type_field=type_field,
+            type_end=len(type_field) + 1,
+            contents=content_fields(kind),
+            names=name_fields(kind),
+            is_usage=issubclass(kind, TokenUsage),
+        )
+        return plan
+
+
+class _Plan(NamedTuple):
+    """What is known of a type of event before the first one comes."""
+
+    tag: str
+    type_field: bytes
+    type_end: int  # where, in the encoded struct, the type field ends
+    contents: tuple[str, ...]
+    names: tuple[str, ...]
+    is_usage: bool
+
+
+def origin_maker(*, source: str, file: str, is_replay: bool) -> Callable[[int, bool], bytes]:
+    """A function from a record's offset, and whether it was read tolerantly, to the JSON of the `origin` object."""
+    prefix = b'{"source":%b,"file":%b,"offset":' % (_to_json(source), _to_json(file))
+    suffix = b',"replay":true' if is_replay else b""
+
+    def origin(offset: int, lossy: bool) -> bytes:
+        return b"%b%d%b%b}" % (prefix, offset, suffix, b',"lossy":true' if lossy else b"")
+
+    return origin
+
+
+def _encode(event: Event) -> bytes:
+    try:
+        return _to_json(event)
+    except UnicodeEncodeError:  # a lone surrogate that a source got from elsewhere than `Record.decode`
+        texts = {name: text for name in event.__struct_fields__ if isinstance(text := getattr(event, name), str)}
+        return _to_json(replace(event, **{name: well_formed(text) for name, text in texts.items()}))
+
+
+def _timestamp(time: datetime) -> bytes:
+    """RFC 3339 in UTC with milliseconds; slicing what msgspec makes takes an eighth of the time of `isoformat`."""
+    if time.tzinfo is not UTC:
+        if time.tzinfo is None:
+            raise BadRecord(f"time {time} has no time zone")
+        time = time.astimezone(UTC)
+    text = _to_json(time)
+    return text[1:24] + b"Z" if time.microsecond else text[1:20] + b".000Z"
+
+
+_EXACT: msgspec.json.Decoder[dict[str, object]] = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
+
+
+def renamed(line: bytes, names: Mapping[str, str]) -> bytes:
+    """The event's line with other names for some of its top-level fields; numbers keep their digits."""
+    return _to_json({names.get(name, name): value for name, value in _EXACT.decode(line).items()})

@@ -1,0 +1,167 @@
+"""Runs a source's `map`: one bad record costs one record, state and offset stay in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from forwarder.errors import RecordError, RecordTooLong, UnknownRecord
+from forwarder.events import Event, Gap, Session, UnknownRecordSeen
+from forwarder.journal import DeadLetter
+from forwarder.pipeline.encoding import Encoder, origin_maker
+from forwarder.pipeline.redaction import Level, Redactor
+from forwarder.source import Record, Source
+
+HEAD_KEPT = 1024  # bytes of a bad record that are looked at for the dead letter; the file still has all of it
+KINDS_KEPT = 64  # unknown kinds remembered per stream; more is not drift but garbage
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Mapped:
+    """What some records of one stream became: lines and facts in step, and the state behind the last record."""
+
+    lines: list[bytes] = field(default_factory=list[bytes])
+    facts: list[bytes] = field(default_factory=list[bytes])
+    dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
+
+
+class _Saved(msgspec.Struct):
+    """The state of a stream's mapper as the journal keeps it."""
+
+    state: Any
+    unknown: dict[str, int] = {}
+    session: Session | None = None
+
+
+class Mapper:
+    """Maps the records of one stream, in order. `now` is the wall clock, for records that tell no time at all."""
+
+    def __init__(
+        self,
+        source: Source[Any],
+        *,
+        name: str,
+        path: Path,
+        encoder: Encoder,
+        redactor: Redactor,
+        level: Level,
+        now: Callable[[], datetime],
+        is_replay: bool = False,
+        wanted: Callable[[Event], bool] | None = None,
+    ) -> None:
+        self._source = source
+        self._name = name
+        self._path = path
+        self._encoder = encoder
+        self._redactor = redactor
+        self._level = level
+        self._now = now
+        self._wanted = wanted
+        self._origin = origin_maker(source=name, file=path.name, is_replay=is_replay)
+        self._saved = _Saved(source.new_state(path))
+        self._state_type = type(self._saved.state)
+
+    def state(self) -> bytes:
+        """What `restore` needs to go on behind the last record mapped."""
+        return msgspec.msgpack.encode(self._saved)
+
+    def restore(self, state: bytes) -> bool:
+        """Go on from a saved state. False if it cannot be read (another release wrote it): then map from offset 0."""
+        try:
+            saved = msgspec.msgpack.decode(state, type=_Saved)
+            saved.state = msgspec.convert(saved.state, self._state_type)
+        except (msgspec.MsgspecError, ValueError):
+            return False
+        self._saved = saved
+        return True
+
+    def restart(self) -> None:
+        """Begin anew: the next record is the first of its file."""
+        self._saved = _Saved(self._source.new_state(self._path))
+
+    def map(self, records: Sequence[Record], *, skip_until: int = 0) -> Mapped:
+        """The events of the records; those of records that begin before `skip_until` only change the state."""
+        mapped, start, before = Mapped(), 0, self.state()
+        for position, record in enumerate(records):
+            try:
+                self._map_one(record, mapped if record.offset >= skip_until else Mapped())
+            except Exception as error:  # noqa: BLE001 - one of three such edges: a bug in a source costs one record
+                self._put_back(before, records[start:position])
+                self._explain(record, error, mapped)
+                start, before = position + 1, self.state()
+        return mapped
+
+    def _map_one(self, record: Record, mapped: Mapped) -> None:
+        events = list(self._source.map(record, self._saved.state))
+        if not events:
+            return
+        encode, origin = self._encoder.encode, self._origin(record.offset, record.lossy)
+        encoded = [encode(one, origin) for one in events if self._wanted is None or self._wanted(one)]
+        self._saved.session = events[-1].session
+        for line, fact in encoded:
+            mapped.lines.append(line)
+            mapped.facts.append(fact)
+
+    def _put_back(self, state: bytes, records: Sequence[Record]) -> None:
+        """Undo a record that failed halfway, by mapping those before it again: saving a state per record costs more."""
+        assert self.restore(state), "a state that was just saved can be read"
+        for record in records:
+            for event in self._source.map(record, self._saved.state):
+                self._saved.session = event.session
+
+    def _explain(self, record: Record, error: Exception, mapped: Mapped) -> None:
+        match error:
+            case UnknownRecord(kind=kind):
+                self._count_unknown(record, kind, mapped)
+            case RecordTooLong():
+                self._add(Gap(reason="oversize", bytes=record.size, **self._envelope(record)), record, mapped)
+            case _:
+                mapped.dead_letters.append(self._dead_letter(record, error))
+
+    def _count_unknown(self, record: Record, kind: str, mapped: Mapped) -> None:
+        kind = kind[:200]
+        seen = self._saved.unknown
+        if kind in seen:
+            seen[kind] += 1
+        elif len(seen) < KINDS_KEPT:
+            seen[kind] = 1
+            _log.warning(
+                "unknown record type", source=self._name, type=kind, file=str(self._path), offset=record.offset
+            )
+            self._add(UnknownRecordSeen(record_type=kind, count=1, **self._envelope(record)), record, mapped)
+
+    def _envelope(self, record: Record) -> dict[str, Any]:
+        session = self._saved.session or Session(agent=self._name, id=self._path.stem)
+        return {"key": record.key, "time": self._now(), "session": session, "time_inferred": True}
+
+    def _add(self, event: Event, record: Record, mapped: Mapped) -> None:
+        line, fact = self._encoder.encode(event, self._origin(record.offset, record.lossy))
+        mapped.lines.append(line)
+        mapped.facts.append(fact)
+
+    def _dead_letter(self, record: Record, error: Exception) -> DeadLetter:
+        reason = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
+        place = f"{self._path.name}, bytes {record.offset}-{record.offset + record.size}"
+        _log.warning(
+            f"{self._name}: {reason} at {place}; kept in the dead letters, replay the file after an update",
+            file=str(self._path),
+        )
+        head = record.line[:HEAD_KEPT].decode("utf-8", "replace")
+        kept = self._redactor.content(head, self._level) or ""
+        return DeadLetter(
+            time=self._now().timestamp(),
+            source=self._name,
+            file=str(self._path),
+            offset=record.offset,
+            size=record.size,
+            reason=self._redactor.scrub(reason),
+            body=kept.encode(),
+        )
