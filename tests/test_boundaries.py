@@ -194,7 +194,8 @@ def test_the_engine_imports_only_what_it_requires() -> None:
         for line in distribution("agent-forwarder").requires or []
         if "extra ==" not in line
     }
-    known = required | OPTIONAL | set(sys.stdlib_module_names) | {"forwarder", "compression"}  # `compression`: from 3.14 on
+    since_3_14 = {"compression"}
+    known = required | OPTIONAL | since_3_14 | set(sys.stdlib_module_names) | {"forwarder"}
     wrong = [
         f"{short(path)} imports {name}"
         for path in ENGINE.rglob("*.py")
