@@ -9,8 +9,23 @@ class Exit(IntEnum):
     """What a shell or a service manager learns from how the process ended."""
 
     OK = 0
-    PROBLEM = 1  # `check` or `status` found something wrong, or a replay left dead letters behind
-    USAGE = 2  # wrong arguments or configuration
-    STATE = 3  # the state folder is in use or cannot be written, or the journal is of a newer release
-    LATE = 4  # the drain deadline passed before a sink had taken everything; the journal holds the rest
-    INTERRUPTED = 130  # a second Ctrl-C
+    PROBLEM = 1
+    USAGE = 2
+    STATE = 3
+    LATE = 4
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """For ``--help`` and the README."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Exit.OK: "fine",
+    Exit.PROBLEM: "`check` or `status` found something wrong, or a replay left dead letters behind",
+    Exit.USAGE: "wrong arguments or configuration",
+    Exit.STATE: "the state folder is in use or cannot be used, or its journal is of a newer release",
+    Exit.LATE: "the drain deadline passed before every sink had everything; the journal holds the rest",
+    Exit.INTERRUPTED: "ended at once by a second Ctrl-C",
+}

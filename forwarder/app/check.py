@@ -1,0 +1,103 @@
+"""What `check` finds out without side effects: what would run, and why something would not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+
+from forwarder.app.assembly import make_redactor
+from forwarder.app.config import Settings, SinkSettings
+from forwarder.app.options import do_not_run
+from forwarder.app.registry import SINKS, SOURCES, available_sources, installed, make_sink, make_source
+from forwarder.app.units import show_bytes, show_seconds
+from forwarder.clock import SystemClock
+from forwarder.errors import ConfigError
+from forwarder.tail.watch import Watch
+
+
+@dataclass
+class CheckReport:
+    """`lines` say what would run; `problems` is empty when all of it would."""
+
+    lines: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
+
+
+def check(settings: Settings) -> CheckReport:
+    """Make everything that `run` would make, and start nothing. Looks at files' names, not into them."""
+    report = CheckReport([f"config   {settings.path or 'none: every agent on this machine, to stdout'}"])
+    _check_state_dir(settings, report)
+    _check_rules(settings, report)
+    _check_sources(settings, report)
+    for sink in settings.sinks.values():
+        _check_sink(sink, report)
+    configured = {(SOURCES, one.use) for one in settings.sources.values()}
+    configured |= {(SINKS, one.use) for one in settings.sinks.values()}
+    for plugin in (*installed(SOURCES), *installed(SINKS)):
+        if plugin.problem and (plugin.group, plugin.name) not in configured:
+            report.problems.append(plugin.problem)
+    return report
+
+
+def _check_state_dir(settings: Settings, report: CheckReport) -> None:
+    folder, kept = settings.state_dir, settings.journal
+    report.lines.append(
+        f"journal  in {folder}, up to {show_bytes(kept.max_bytes)}, keeps {show_seconds(kept.keep_seconds)}, "
+        f"remembers {show_seconds(kept.remember_seconds)}, on_full = {kept.on_full}"
+    )
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        report.problems.append(f"the state folder {folder} cannot be written; choose another with --state-dir")
+
+
+def _check_rules(settings: Settings, report: CheckReport) -> None:
+    rules = settings.rules
+    try:
+        make_redactor(settings)
+    except ConfigError as error:
+        report.problems.append(str(error))
+    own = f", {len(rules.files)} rule files and {len(rules.rules)} rules of yours" if rules.files or rules.rules else ""
+    report.lines.append(f"redact   {_level(settings.redaction.name)} by default{own}")
+
+
+def _check_sources(settings: Settings, report: CheckReport) -> None:
+    patterns: dict[str, list[str]] = {}
+    uses: dict[str, str] = {}
+    for name, source in (settings.sources or available_sources()).items():
+        try:
+            patterns[name] = make_source(source, run_command=do_not_run).patterns()
+            uses[name] = source.use
+        except ConfigError as error:
+            report.problems.append(str(error))
+    counts = _count_files(patterns)
+    for name, globs in patterns.items():
+        report.lines.append(f"source   {_named(name, uses[name])}: {counts[name]} files at {', '.join(globs)}")
+
+
+def _count_files(patterns: dict[str, list[str]]) -> Counter[str]:
+    watch = Watch(patterns, clock=SystemClock(), sweep_seconds=1.0)
+    return Counter(file.source for file in asyncio.run(watch.sweep(is_full=True)))
+
+
+def _check_sink(sink: SinkSettings, report: CheckReport) -> None:
+    try:
+        make_sink(sink, run_command=do_not_run)
+    except ConfigError as error:
+        report.problems.append(str(error))
+        return
+    filters = [
+        f"{name} {', '.join(values)}"
+        for name, values in (("types", sink.types), ("agents", sink.agents), ("projects", sink.projects))
+        if values
+    ]
+    report.lines.append(f"sink     {_named(sink.name, sink.use)}: {'; '.join([_level(sink.level.name), *filters])}")
+
+
+def _named(name: str, use: str) -> str:
+    return name if name == use else f"{name} ({use})"
+
+
+def _level(name: str) -> str:
+    return 'redaction "none", secrets NOT scrubbed' if name == "RAW" else f'redaction "{name.lower()}"'

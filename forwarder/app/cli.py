@@ -1,0 +1,306 @@
+"""The commands: what they take, what they print and how they end. No logic of their own.
+
+Everything that costs time to import is imported inside the command that needs it: ``--help`` takes as long as click.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from forwarder import __version__
+from forwarder.app.exits import Exit
+from forwarder.errors import ForwarderError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from forwarder.app.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXITS = "\b\nExit statuses:\n" + "\n".join(f"  {one.value:>3}  {one.meaning}" for one in Exit)
+FILE = click.Path(path_type=Path)
+LEVELS = click.Choice(["full", "preview", "none"])
+
+
+class Command(click.Group):
+    """Says what went wrong in one line, without a traceback, and ends with the status that belongs to it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except* ForwarderError as errors:
+            failed = errors
+        from forwarder.app.complaint import explain
+
+        words, status = explain(failed)
+        click.echo(words, err=True)
+        return ctx.exit(status)
+
+
+class Moment(click.ParamType):
+    """A date, a time, or how long ago."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        from datetime import UTC, datetime
+
+        from forwarder.app.units import parse_moment
+
+        try:
+            return parse_moment(value, now=datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Speed(click.ParamType):
+    """`1x` to `max`; max becomes infinity."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from forwarder.app.units import parse_speed
+
+        try:
+            return parse_speed(value) or float("inf")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def configured(command: F) -> F:
+    """The options that say where settings come from."""
+    for option in (
+        click.option("--state-dir", type=FILE, help="Folder of the journal."),
+        click.option("--no-config", is_flag=True, help="Ignore every configuration file."),
+        click.option(
+            "--config", type=FILE, help="Configuration file; otherwise $FORWARDER_CONFIG or the user's config folder."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def working(command: F) -> F:
+    """`configured`, and what the commands that deliver events have in common."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Same as --log-level debug."),
+        click.option(
+            "--log-format",
+            type=click.Choice(["auto", "text", "logfmt", "json"]),
+            default="auto",
+            show_default=True,
+            help="Of the log on stderr; auto is text on a terminal, else logfmt.",
+        ),
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            default="info",
+            show_default=True,
+            help="Least level that is logged.",
+        ),
+        click.option("--redaction", type=LEVELS, help="Level of every sink that asks for no stricter one."),
+    ):
+        command = option(command)
+    return configured(command)
+
+
+@click.group(cls=Command, epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="forwarder")
+def cli() -> None:
+    """Read what coding agents write on this machine and deliver it, correctly counted and with secrets removed."""
+
+
+@cli.command()
+@working
+def run(**options: Any) -> None:
+    """Follow the agents' files and deliver to the configured sinks until SIGTERM or Ctrl-C.
+
+    Without a configuration: every agent found on this machine, to stdout. The first Ctrl-C delivers what was read, the
+    second ends at once; nothing is lost either way.
+    """
+    settings = _start(options)
+    import asyncio
+
+    from forwarder.app.engine import run as run_engine
+
+    sys.exit(asyncio.run(run_engine(settings)))
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--source", "sources", multiple=True, help="Only files of this source; may be repeated.")
+@click.option("--since", type=Moment(), help="Only events from this time on: 2026-05-01, 2026-05-01T12:00Z, 7d.")
+@click.option("--until", type=Moment(), help="Only events before this time.")
+@click.option("--session", help="Only events of this session.")
+@click.option("--project", help="Only events of this project: a folder's name, path or glob.")
+@click.option("--to", default="stdout", show_default=True, help="A configured sink, or stdout.")
+@click.option("--speed", type=Speed(), default="max", show_default=True, help="As it happened: 1x; faster: 10x.")
+@click.option("--dry-run", is_flag=True, help="Read and count, deliver nothing.")
+@working
+def replay(
+    paths: tuple[Path, ...],
+    sources: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    session: str | None,
+    project: str | None,
+    to: str,
+    speed: float,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Read files or folders once and deliver their events, with the same ids every time.
+
+    Each file is taken by the source that recognises it. Interrupted and started again, it goes on where it was.
+    """
+    settings = _start(options)
+    import asyncio
+
+    from forwarder.app.progress import progress_bar
+    from forwarder.app.replay import replay as replay_engine
+    from forwarder.app.request import ReplayRequest
+
+    request = ReplayRequest(
+        paths=paths,
+        sources=sources,
+        since=since,
+        until=until,
+        session=session,
+        project=project,
+        to=to,
+        speed=None if speed == float("inf") else speed,
+        dry_run=dry_run,
+    )
+    with progress_bar(has_data_on_stdout=to == "stdout" and not dry_run) as progress:
+        status = asyncio.run(replay_engine(settings, request, progress=progress))
+    sys.exit(status)
+
+
+@cli.command()
+@configured
+@click.option("--redaction", type=LEVELS, help="As for run.")
+def check(**options: Any) -> None:
+    """Check the configuration and the plugins and say what would run. Writes, connects to and runs nothing.
+
+    Exit status 1 when something would not work, 2 when the configuration cannot be read at all.
+    """
+    from forwarder.app.check import check as check_settings
+
+    report = check_settings(_settings(options))
+    for line in report.lines:
+        click.echo(line)
+    for problem in report.problems:
+        click.echo(f"problem  {problem}", err=True)
+    sys.exit(Exit.PROBLEM if report.problems else Exit.OK)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@configured
+def status(as_json: bool, **options: Any) -> None:
+    """Show what was read and delivered, also while `run` is at work.
+
+    Exit status 1 when something is wrong: no forwarder is running, a sink fails, a record or an event was refused
+    within the last hour, a file cannot be read, the journal is nearly full or cannot be written.
+    """
+    import msgspec
+
+    from forwarder.app.status import read_report
+    from forwarder.app.status_text import report_lines
+
+    settings = _settings(options)
+    report = read_report(settings.state_dir, max_bytes=settings.journal.max_bytes)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        for line in report_lines(report):
+            click.echo(line)
+    sys.exit(Exit.PROBLEM if report.problems else Exit.OK)
+
+
+@cli.command()
+def plugins() -> None:
+    """List the installed sources and sinks with their options, and the broken ones with their reason."""
+    from forwarder.app.listing import plugin_lines
+
+    for line in plugin_lines():
+        click.echo(line)
+
+
+@cli.command()
+@click.option("--format", "output_format", type=click.Choice(["json", "markdown"]), default="json", show_default=True)
+def schema(output_format: str) -> None:
+    """Print the schema of the events."""
+    from forwarder.app.schema import json_text, markdown
+
+    click.echo(json_text() if output_format == "json" else markdown(), nl=False)
+
+
+@cli.command()
+@click.option("--speed", type=Speed(), default="1x", show_default=True, help="10x is ten times faster.")
+@click.option("--fast", is_flag=True, help="Same as --speed max.")
+def demo(speed: float, fast: bool) -> None:
+    """Play recorded sessions as live files into a scratch folder and run the real pipeline on them."""
+    from forwarder.app.demo.player import play
+
+    _log_to_stderr(level="warning", log_format="auto", scrub=str)
+    sys.exit(play(speed=None if fast or speed == float("inf") else speed, echo=click.echo))
+
+
+@cli.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--redaction", type=LEVELS, help="Show what this level keeps.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@configured
+def redact(file: Any, as_json: bool, **options: Any) -> None:
+    """Show what would be removed from FILE (- is stdin), by rule, with counts and lines; never the value."""
+    import msgspec
+
+    from forwarder.app.redact_file import examine, report_lines
+
+    report = examine(file, _settings(options))
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+        return
+    for line in report_lines(report):
+        click.echo(line)
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    if options["config"] and options["no_config"]:
+        raise click.UsageError("--config and --no-config exclude each other")
+    from forwarder.app.config import load
+
+    return load(
+        path=options["config"],
+        is_ignored=options["no_config"],
+        state_dir=options["state_dir"],
+        redaction=options.get("redaction"),
+    )
+
+
+def _start(options: dict[str, Any]) -> Settings:
+    """Settings, with the log set up so that every line of it passes the configured rules."""
+    settings = _settings(options)
+    from forwarder.app.assembly import make_redactor
+
+    level = "debug" if options["verbose"] else options["log_level"]
+    _log_to_stderr(level=level, log_format=options["log_format"], scrub=make_redactor(settings).scrub)
+    return settings
+
+
+def _log_to_stderr(*, level: str, log_format: Any, scrub: Callable[[str], str]) -> None:
+    from forwarder.app.logs import set_up
+
+    set_up(scrub=scrub, level=level, log_format=log_format)
+
+
+def main() -> None:
+    """The entry point."""
+    cli(prog_name="forwarder")

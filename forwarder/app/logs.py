@@ -1,0 +1,77 @@
+"""Log set-up: lines on stderr, each string in them scrubbed. Event content never enters a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Literal, TextIO, cast
+
+import structlog
+
+Scrub = Callable[[str], str]
+LogFormat = Literal["auto", "text", "logfmt", "json"]
+
+FORMATS: tuple[LogFormat, ...] = ("auto", "text", "logfmt", "json")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def set_up(*, scrub: Scrub, level: str = "info", log_format: LogFormat = "auto", stream: TextIO | None = None) -> None:
+    """Send every log line, also those of libraries, through `scrub` to `stream` (stderr).
+
+    ``auto`` is coloured text on a terminal and logfmt elsewhere. Libraries are heard from ``warning`` on.
+    """
+    stream = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    if log_format == "auto":
+        log_format = "text" if stream.isatty() else "logfmt"
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _scrubber(scrub),
+            _renderer(log_format, is_coloured=stream.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_ToStructlog()], level=max(number, logging.WARNING), force=True)
+
+
+def _renderer(log_format: LogFormat, *, is_coloured: bool) -> structlog.types.Processor:
+    match log_format:
+        case "json":
+            return structlog.processors.JSONRenderer()
+        case "logfmt":
+            return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+        case _:
+            return structlog.dev.ConsoleRenderer(colors=is_coloured)
+
+
+def _scrubber(scrub: Scrub) -> structlog.types.Processor:
+    def scrub_all(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: _scrubbed(value, scrub) for key, value in event.items()}
+
+    return scrub_all
+
+
+def _scrubbed(value: object, scrub: Scrub) -> object:
+    """Numbers stay; everything else becomes text or a list of it, so that nothing passes unread."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return {scrub(str(key)): _scrubbed(one, scrub) for key, one in items}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_scrubbed(one, scrub) for one in cast("list[object]", value)]
+    return scrub(value if isinstance(value, str) else str(value))
+
+
+class _ToStructlog(logging.Handler):
+    """Hands the lines of the standard library's loggers on, with their tracebacks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)

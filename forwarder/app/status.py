@@ -1,0 +1,220 @@
+"""What the journal and its notes tell about the forwarder of a state folder, at work or not. Only reads."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from forwarder.app.status_note import BEAT_SECONDS, NOTE, Status
+from forwarder.app.units import show_bytes, show_seconds
+from forwarder.delivery.retry import Circuit
+from forwarder.delivery.status import SenderStatus
+from forwarder.journal import connect_to_read
+from forwarder.tail.compression import COMPRESSED_SUFFIXES
+
+NEARLY_FULL = 0.9
+RECENT = timedelta(hours=1)  # dead letters older than this are no news
+SILENT_SECONDS = 3 * BEAT_SECONDS
+
+
+class FileStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A file and how far it was read. `lag_bytes` is None where only decompressing would tell, or the file is gone.
+
+    `lag_seconds`: at least so long have bytes been lying there unread.
+    """
+
+    source: str
+    path: str
+    offset: int
+    lag_bytes: int | None
+    lag_seconds: float | None
+    is_gone: bool = False
+
+
+class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A sink's place, and how it fared when the forwarder last wrote a note; `state` is unknown without one."""
+
+    name: str
+    acked: int
+    behind: int
+    state: str
+    events_per_second: float = 0.0
+    last_error: str | None = None
+    last_error_time: datetime | None = None
+    next_try: datetime | None = None
+    dead_letters: int = 0
+    recent_dead_letters: int = 0
+
+
+class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of events and their limit, and the number of the newest event."""
+
+    bytes: int
+    max_bytes: int
+    last: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``forwarder status`` shows; `problems` is empty when all is well."""
+
+    state_dir: str
+    is_running: bool
+    pid: int | None
+    started: datetime | None
+    written: datetime | None
+    journal: JournalStatus
+    files: list[FileStatus]
+    sinks: list[SinkStatus]
+    unread_letters: int
+    recent_unread_letters: int
+    problems: list[str]
+
+
+def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None) -> Report:
+    """Raises `StateError` when there is no journal in the folder, or one of a newer release."""
+    now = now or datetime.now(UTC)
+    connection = connect_to_read(state_dir)
+    try:
+        connection.execute("BEGIN")  # one snapshot, while a forwarder may be writing
+        note = _note(connection)
+        journal = _journal(connection, max_bytes)
+        letters = _letters(connection, since=(now - RECENT).timestamp())
+        files = [_file(row, now) for row in connection.execute(_STREAMS)]
+        sinks = _sinks(connection, note, letters, last=journal.last)
+    finally:
+        connection.close()
+    is_running = note is not None and note.is_running and _is_alive(note.pid)
+    total, recent = letters.get(None, (0, 0))
+    return Report(
+        state_dir=str(state_dir),
+        is_running=is_running,
+        pid=note.pid if note and is_running else None,
+        started=note.started if note else None,
+        written=note.time if note else None,
+        journal=journal,
+        files=files,
+        sinks=sinks,
+        unread_letters=total,
+        recent_unread_letters=recent,
+        problems=[*_life_problems(note, now, is_running=is_running), *_problems(journal, sinks, recent)],
+    )
+
+
+_STREAMS = "SELECT source, path, max(offset, skip_until), time FROM streams ORDER BY time DESC"
+
+Letters = dict[str | None, tuple[int, int]]
+
+
+def _note(connection: sqlite3.Connection) -> Status | None:
+    row = connection.execute("SELECT value FROM notes WHERE name = ?", (NOTE,)).fetchone()
+    if row is None:
+        return None
+    try:
+        return msgspec.json.decode(row[0], type=Status)
+    except msgspec.MsgspecError:
+        return None  # another release wrote it; everything that is not in the note is still true
+
+
+def _journal(connection: sqlite3.Connection, max_bytes: int) -> JournalStatus:
+    size = connection.execute("SELECT coalesce(sum(bytes), 0) FROM batches").fetchone()[0]
+    last = connection.execute("SELECT value FROM notes WHERE name = 'last'").fetchone()
+    return JournalStatus(bytes=size, max_bytes=max_bytes, last=int(last[0]) if last else 0)
+
+
+def _letters(connection: sqlite3.Connection, *, since: float) -> Letters:
+    """Dead letters and how many of them are recent, by sink; under None the records that could not be mapped."""
+    rows = connection.execute("SELECT sink, count(*), sum(time >= ?) FROM dead_letters GROUP BY sink", (since,))
+    return {sink: (total, recent) for sink, total, recent in rows}
+
+
+def _file(row: tuple[str, str, int, float], now: datetime) -> FileStatus:
+    source, path, offset, read_time = row
+    try:
+        found = os.stat(path)
+    except OSError:
+        return FileStatus(source=source, path=path, offset=offset, lag_bytes=None, lag_seconds=None, is_gone=True)
+    is_unread = found.st_mtime != read_time
+    if path.endswith(COMPRESSED_SUFFIXES):
+        lag = None if is_unread else 0
+    else:
+        lag = max(0, found.st_size - offset)
+        is_unread = lag > 0
+    waited = max(0.0, now.timestamp() - found.st_mtime) if is_unread else 0.0
+    return FileStatus(source=source, path=path, offset=offset, lag_bytes=lag, lag_seconds=round(waited, 3))
+
+
+def _sinks(
+    connection: sqlite3.Connection, note: Status | None, letters: Letters, *, last: int
+) -> list[SinkStatus]:
+    acked = dict(connection.execute("SELECT sink, acked FROM cursors").fetchall())
+    noted = note.sinks if note else {}
+    return [
+        _sink(name, int(acked.get(name, 0)), noted.get(name), letters.get(name, (0, 0)), last=last)
+        for name in (noted or acked)
+    ]
+
+
+def _sink(
+    name: str, acked: int, noted: SenderStatus | None, letters: tuple[int, int], *, last: int
+) -> SinkStatus:
+    behind = max(0, last - acked)
+    if noted is None:
+        return SinkStatus(
+            name=name, acked=acked, behind=behind, state="unknown", dead_letters=letters[0], recent_dead_letters=letters[1]
+        )
+    return SinkStatus(
+        name=name,
+        acked=acked,
+        behind=behind,
+        state="refused" if noted.state is not Circuit.CLOSED else "retrying" if noted.next_try else "ok",
+        events_per_second=round(noted.events_per_second, 1),
+        last_error=noted.last_error,
+        last_error_time=noted.last_error_time,
+        next_try=noted.next_try,
+        dead_letters=letters[0],
+        recent_dead_letters=letters[1],
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's, but there
+    return True
+
+
+def _life_problems(note: Status | None, now: datetime, *, is_running: bool) -> list[str]:
+    if note is None:
+        return ["not running: no forwarder has written a status here"]
+    if not is_running:
+        how = "it was killed or crashed" if note.is_running else "it was stopped"
+        return [f"not running: {how} after {note.time:%Y-%m-%d %H:%M:%S} UTC"]
+    found: list[str] = []
+    if (silent := (now - note.time).total_seconds()) > SILENT_SECONDS:
+        found.append(f"process {note.pid} has not written its status for {show_seconds(silent)}: it hangs")
+    if note.journal_problem:
+        found.append(f"the journal cannot be written: {note.journal_problem}")
+    if note.given_up:
+        found.append(f'{note.given_up} events were given up: the journal was full and on_full is "drop"')
+    return found + [f"{path}: {reason}" for path, reason in note.problems.items()]
+
+
+def _problems(journal: JournalStatus, sinks: list[SinkStatus], recent_unread: int) -> list[str]:
+    found: list[str] = []
+    if journal.bytes >= NEARLY_FULL * journal.max_bytes and any(sink.behind for sink in sinks):
+        found.append(f"the journal holds {show_bytes(journal.bytes)} of {show_bytes(journal.max_bytes)}: a sink is behind")
+    for sink in sinks:
+        if sink.state in ("refused", "retrying"):
+            found.append(f"sink {sink.name} {sink.state}, {sink.behind} events behind: {sink.last_error}")
+        if sink.recent_dead_letters:
+            found.append(f"sink {sink.name} rejected {sink.recent_dead_letters} events within the last hour")
+    if recent_unread:
+        found.append(f"{recent_unread} records could not be used within the last hour; see the log for file and offset")
+    return found

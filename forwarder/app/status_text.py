@@ -1,0 +1,62 @@
+"""The status report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+from forwarder.app.status import FileStatus, Report, SinkStatus
+from forwarder.app.units import show_bytes, show_seconds
+
+FILES_SHOWN = 10
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """The report, line by line; files that lag come first, of the others only the newest few."""
+    yield f"forwarder  {_life(report)}"
+    journal = report.journal
+    yield (
+        f"journal    {show_bytes(journal.bytes)} of {show_bytes(journal.max_bytes)}"
+        f" ({journal.bytes / journal.max_bytes:.0%}), newest event {journal.last}, in {report.state_dir}"
+    )
+    for sink in report.sinks:
+        yield f"sink       {sink.name}: {_sink(sink)}"
+    yield from _files(report.files)
+    if report.unread_letters:
+        yield f"letters    {report.unread_letters} records could not be used"
+    for problem in report.problems:
+        yield f"problem    {problem}"
+
+
+def _life(report: Report) -> str:
+    if report.is_running and report.started:
+        age = (datetime.now(UTC) - report.started).total_seconds()
+        return f"running as process {report.pid} for {show_seconds(age)}"
+    return "not running"
+
+
+def _sink(sink: SinkStatus) -> str:
+    parts = [sink.state, f"{sink.behind} behind", f"at event {sink.acked}", f"{sink.events_per_second:g} events/s"]
+    if sink.dead_letters:
+        parts.append(f"{sink.dead_letters} dead letters")
+    if sink.last_error and sink.last_error_time:
+        parts.append(f"last error {sink.last_error_time:%Y-%m-%d %H:%M:%S} UTC: {sink.last_error}")
+    return ", ".join(parts)
+
+
+def _files(files: list[FileStatus]) -> Iterator[str]:
+    lagging = [one for one in files if one.lag_seconds]
+    lag = sum(one.lag_bytes or 0 for one in lagging)
+    gone = sum(one.is_gone for one in files)
+    yield f"files      {len(files)} known, {len(lagging)} with {show_bytes(lag)} unread, {gone} gone"
+    quiet = (one for one in files if not one.lag_seconds and not one.is_gone)
+    for one in (*lagging, *islice(quiet, max(0, FILES_SHOWN - len(lagging)))):
+        yield f"  {one.source}: {one.path}, {_lag(one)}"
+
+
+def _lag(file: FileStatus) -> str:
+    if not file.lag_seconds:
+        return "all read"
+    size = "changed" if file.lag_bytes is None else f"{show_bytes(file.lag_bytes)} unread"
+    return f"{size} for {show_seconds(file.lag_seconds)}"
