@@ -21,10 +21,12 @@ from forwarder.tail.compression import plain_sibling
 from forwarder.tail.follow import File
 from forwarder.tail.patterns import compile_pattern
 
-STEP_MS = 2  # watchfiles gathers events for this long; its default of 50 would be most of our latency
+# watchfiles looks for events this often, also when there are none: every 2 ms took 1.1 % of a core over 15,000 idle
+# files, 5 ms 0.6 %, 10 ms 0.4 % (sweeps included). Its default of 50 would be most of our latency.
+STEP_MS = 10
 GATHER_MS = 20  # and at most this long while more keep coming
 HOT_SECONDS = 3600.0  # a file touched within this time is looked at in every sweep
-SHARES = 8  # of the other folders, one in so many
+SHARES = 12  # of the other folders, one in so many
 ROOTS_SECONDS = 2.0  # how long a folder that appears may wait for its watch
 BLIND_SWEEP_SECONDS = 1.0  # between sweeps while there are no file events
 RETRY_SECONDS = 60.0  # before file events are tried again
