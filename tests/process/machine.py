@@ -71,6 +71,18 @@ class Machine:
                 cwd=self.folder,
             )
 
+    async def until(self, condition: Callable[[], bool], what: str, *, process: Process) -> None:
+        """Return when the condition holds; fail with `what` when it never does, or when the process has ended."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not condition():
+                    if process.returncode is not None:
+                        raise Failed(f"ended with {process.returncode}: {self.log.read_text()[-2000:]}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log = self.log.read_text()[-2000:]
+            raise Failed(f"not within {PATIENCE_SECONDS:.0f} s: {what}\n{log}") from None
+
     async def stopped(self, process: Process) -> None:
         """End it as a service manager does, and let it drain."""
         assert process.returncode is None, self.log.read_text()[-2000:]
@@ -145,16 +157,6 @@ class Pieces:
                 self._rest[path] = rest[size:]
                 if not self._rest[path]:
                     del self._rest[path]
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Return when the condition holds; fail with `what` when it never does."""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise Failed(f"not within {PATIENCE_SECONDS:.0f} s: {what}") from None
 
 
 def ids(events: Iterable[Event]) -> list[str]:

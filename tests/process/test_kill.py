@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.process.machine import Machine, Pieces, ids, sessions, totals, until
+from tests.process.machine import Machine, Pieces, ids, sessions, totals
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +26,8 @@ async def test_fifty_kills_lose_and_double_nothing(machine: Machine) -> None:
     while not pieces.is_done:
         pieces.write(100)
     expected = await machine.replay(machine.home)
-    async with machine.running():
-        await until(machine.is_read, "everything is read")
+    async with machine.running() as process:
+        await machine.until(machine.is_read, "everything is read", process=process)
 
     assert sorted(ids(machine.journalled())) == sorted(ids(expected))
     assert sorted(ids(machine.archived())) == sorted(ids(expected))
@@ -41,7 +41,9 @@ async def one_life(machine: Machine, pieces: Pieces, random: Random) -> None:
     if random.random() < 0.8:
         journal = machine.state / "journal.sqlite3-wal"
         before = journal.stat().st_mtime_ns if journal.exists() else 0
-        await until(lambda: journal.exists() and journal.stat().st_mtime_ns != before, "it has begun to work")
+        await machine.until(
+            lambda: journal.exists() and journal.stat().st_mtime_ns != before, "it has begun to work", process=process
+        )
     pieces.write(5)
     await asyncio.sleep(random.random() * 0.2)
     process.kill()

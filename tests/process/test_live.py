@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from tests.http_peer import HttpPeer
-from tests.process.machine import Machine, Pieces, ids, sessions, totals, until
+from tests.process.machine import Machine, Pieces, ids, sessions, totals
 
 pytestmark = pytest.mark.slow
 
@@ -26,12 +26,12 @@ async def test_recorded_sessions_written_in_pieces_arrive_once(machine: Machine)
     pieces = Pieces(contents, Random(1), largest=8_000)
     async with HttpPeer() as peer:
         machine.configure(http_sink(peer))
-        async with machine.running():
+        async with machine.running() as process:
             while not pieces.is_done:
                 pieces.write(5)
                 await asyncio.sleep(0)
             expected = await machine.replay(machine.home)
-            await until(lambda: len(peer.ids()) >= len(expected), "everything has arrived")
+            await machine.until(lambda: len(peer.ids()) >= len(expected), "everything has arrived", process=process)
 
     assert sorted(peer.ids()) == sorted(ids(expected))
     assert totals(peer.events()) == totals(expected)
@@ -43,11 +43,11 @@ async def test_five_hundred_files_at_once_arrive_once(machine: Machine) -> None:
     pieces = Pieces(contents, Random(2), largest=400)
     async with HttpPeer() as peer:
         machine.configure(http_sink(peer))
-        async with machine.running():
+        async with machine.running() as process:
             while not pieces.is_done:
                 pieces.write(100)
                 await asyncio.sleep(0)
-            await until(lambda: len(texts(peer)) >= 500 * 3, "all answers have arrived")
+            await machine.until(lambda: len(texts(peer)) >= 500 * 3, "all answers have arrived", process=process)
 
     assert sorted(texts(peer)) == sorted(f"{number}.{line} 東京 🙂" for number in range(500) for line in range(3))
     assert len(peer.ids()) == len(set(peer.ids()))

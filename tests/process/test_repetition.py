@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.machine import Machine, ids, recordings, sessions, totals, until
+from tests.process.machine import Machine, ids, recordings, sessions, totals
 
 pytestmark = pytest.mark.slow
 
@@ -41,8 +41,8 @@ async def test_a_running_forwarder_finds_what_a_replay_finds(machine: Machine) -
     write(sessions(machine.home))
     machine.configure(machine.archive_sink())
 
-    async with machine.running():
-        await until(machine.is_read, "everything is read")
+    async with machine.running() as process:
+        await machine.until(machine.is_read, "everything is read", process=process)
 
     expected = await machine.replay(machine.home)
     assert sorted(ids(machine.journalled())) == sorted(ids(expected))
@@ -54,10 +54,10 @@ async def test_copies_of_files_add_nothing(machine: Machine) -> None:
     write(sessions(machine.home))
     expected = await machine.replay(machine.home)
     machine.configure(machine.archive_sink())
-    async with machine.running():
-        await until(machine.is_read, "the originals are read")
+    async with machine.running() as process:
+        await machine.until(machine.is_read, "the originals are read", process=process)
         shutil.copytree(machine.home / "sessions", machine.home / "archived_sessions" / "copies")
-        await until(machine.is_read, "the copies are read")
+        await machine.until(machine.is_read, "the copies are read", process=process)
 
     assert sorted(ids(machine.journalled())) == sorted(ids(expected))
     assert sorted(ids(machine.archived())) == sorted(ids(expected))
