@@ -1,0 +1,184 @@
+"""Takes secrets out of texts before they are stored, logged or sent: scrub first, then cut.
+
+A preview shows 50 characters, so only a window of the text is searched. That is exact, not a guess: whether a rule
+matches at some place is decided within `REACH` bytes from there or within the same run of non-blank characters, so
+everything before the last `REACH` bytes of a window is judged as it would be in the whole text; a match that reaches
+further makes the window grow. A property test holds ``preview(text) == cut(scrub(text))``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from functools import lru_cache
+from itertools import chain
+from typing import Literal, NamedTuple
+
+from forwarder.errors import MissingExtra
+from forwarder.pipeline.detection import Detectors, Hit
+from forwarder.pipeline.patterns import Engine, has_re2
+from forwarder.pipeline.rules import Problem, Rules
+
+REDACTED = "[REDACTED]"
+PREVIEW_CHARS = 50
+
+REACH = 256  # bytes; tests hold every built-in rule to it
+WINDOW = 384  # characters: the preview, the reach, and some room so that one short secret needs no second look
+LONGEST_RUN = 4096  # characters: keys and passwords are shorter, and images in base64 must not cost much more
+LONGEST_NAME = 1024  # characters of a name that is kept in memory for the next time
+
+_BLANK = re.compile(r"\s")
+
+
+class Level(IntEnum):
+    """How much of a content field remains, ordered from strict to lax. `RAW` is `none` with ``scrub = false``."""
+
+    FULL = 0
+    PREVIEW = 1
+    NONE = 2
+    RAW = 3
+
+
+class Finding(NamedTuple):
+    """A secret at characters ``start`` to ``end`` of the text; the value itself is not told."""
+
+    rule: str
+    start: int
+    end: int
+
+
+class Redactor:
+    """The rules at work. `counts` has the secrets found so far by rule id, `problems` the rules that are not in use."""
+
+    def __init__(self, rules: Rules, *, engine: Literal["auto", "re2", "re"] = "auto") -> None:
+        """`auto` takes google-re2 where it is installed, else `re`.
+
+        Raises `MissingExtra` when re2 is asked for or needed and absent: patterns from rule files can make `re` hang.
+        """
+        builtin = [rule for rule in rules.rules if rule.origin == "built-in"]
+        added = [rule for rule in rules.rules if rule.origin != "built-in"]
+        if engine == "auto" and added and not has_re2():
+            raise MissingExtra(f"the rule file {added[0].origin}", extra="redact")
+        chosen: Engine = ("re2" if has_re2() else "re") if engine == "auto" else engine
+        groups = [Detectors(group, chosen) for group in (builtin, added) if group]
+        self.engine = chosen
+        self.counts: Counter[str] = Counter()
+        self.problems: tuple[Problem, ...] = (*rules.problems, *chain.from_iterable(g.problems for g in groups))
+        self._groups = groups
+        self._name = lru_cache(maxsize=4096)(self.scrub)
+
+    def scrub(self, text: str) -> str:
+        """The text with every secret replaced by ``[REDACTED]``."""
+        data = text.encode("utf-8", "surrogatepass")
+        spans = _merged(hit for hit in self._hits(data) if hit.is_secret)
+        if not spans:
+            return text
+        self._count(spans)
+        return _replaced(data, spans, len(data))
+
+    def preview(self, text: str) -> str:
+        """The scrubbed text cut to 50 characters, ``…`` appended when it was longer; cheap also for long texts."""
+        size = _window(text, WINDOW)
+        while True:
+            window = text[:size] if size < len(text) else text
+            data = window.encode("utf-8", "surrogatepass")
+            if not any(group.may_hold(data) for group in self._groups):
+                return _cut(window)
+            hits = list(self._hits(data))
+            limit = len(data) if size >= len(text) else _decided(data, hits)
+            spans = _merged(hit for hit in hits if hit.is_secret and hit.last <= limit)
+            shown = _replaced(data, spans, limit)
+            if size >= len(text) or len(shown) > PREVIEW_CHARS:
+                self._count(spans)
+                return _cut(shown)
+            size = _window(text, 2 * size)
+
+    def content(self, text: str, level: Level) -> str | None:
+        """A content field at a level: None when the field is to be left out."""
+        match level:
+            case Level.PREVIEW:
+                return self.preview(text)
+            case Level.NONE:
+                return self.scrub(text)
+            case Level.FULL:
+                return None
+            case Level.RAW:
+                return text
+
+    def name(self, text: str) -> str:
+        """A short text that comes again and again (folder, branch, tool): scrubbed, never cut, remembered."""
+        return self._name(text) if len(text) <= LONGEST_NAME else self.scrub(text)
+
+    def findings(self, text: str) -> Iterator[Finding]:
+        """Where the secrets of a text are, in order, one for every place that `scrub` replaces."""
+        data = text.encode("utf-8", "surrogatepass")
+        for rule, first, last in _merged(hit for hit in self._hits(data) if hit.is_secret):
+            start, end = _boundary(data, first, step=-1), _boundary(data, last, step=1)
+            before = _length(data[:start])
+            yield Finding(rule, before, before + _length(data[start:end]))
+
+    def _hits(self, data: bytes) -> Iterator[Hit]:
+        for group in self._groups:
+            if group.may_hold(data):
+                yield from group.hits(data)
+
+    def _count(self, spans: Iterable[Finding]) -> None:
+        for span in spans:
+            self.counts[span.rule] += 1
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= PREVIEW_CHARS else text[:PREVIEW_CHARS] + "…"
+
+
+def _window(text: str, size: int) -> int:
+    """Where a window of at least `size` characters ends: at a blank, if there is one in reach."""
+    if size >= len(text):
+        return len(text)
+    end = size + LONGEST_RUN
+    blank = _BLANK.search(text, size, end)
+    return blank.start() if blank else min(end, len(text))
+
+
+def _decided(data: bytes, hits: list[Hit]) -> int:
+    """Up to where the window is judged as the whole text would be: before the reach, and before what crosses that."""
+    limit = len(data) - REACH
+    for hit in sorted(hits, key=lambda hit: hit.last, reverse=True):
+        if hit.last > limit:
+            limit = min(limit, hit.first)
+    return _boundary(data, max(limit, 0), step=-1)
+
+
+def _merged(hits: Iterable[Hit]) -> list[Finding]:
+    """Byte spans to replace, in order; overlapping ones are one, named after the rule that begins first."""
+    spans: list[Finding] = []
+    for rule, start, end in sorted(((hit.rule, hit.start, hit.end) for hit in hits), key=lambda h: (h[1], -h[2])):
+        if spans and start < spans[-1].end:
+            spans[-1] = spans[-1]._replace(end=max(end, spans[-1].end))
+        else:
+            spans.append(Finding(rule, start, end))
+    return spans
+
+
+def _replaced(data: bytes, spans: list[Finding], limit: int) -> str:
+    """``data[:limit]`` as text, with the spans replaced."""
+    pieces: list[bytes] = []
+    position = 0
+    for _, start, end in spans:
+        pieces += data[position : max(position, _boundary(data, start, step=-1))], REDACTED.encode()
+        position = _boundary(data, end, step=1)
+    pieces.append(data[position:limit])
+    return b"".join(pieces).decode("utf-8", "surrogatepass")
+
+
+def _length(data: bytes) -> int:
+    return len(data.decode("utf-8", "surrogatepass"))
+
+
+def _boundary(data: bytes, position: int, *, step: int) -> int:
+    """The next place between two characters: patterns see bytes, and may end inside one."""
+    while 0 < position < len(data) and data[position] & 0xC0 == 0x80:
+        position += step
+    return position

@@ -1,0 +1,156 @@
+"""Redaction rules as data: the built-in ones, and files in gitleaks' TOML format.
+
+Of a gitleaks file these count: `[[rules]]` with `id`, `regex`, `keywords`, `entropy`, `secretGroup` and their
+allowlists, and the global `[allowlist]` / `[[allowlists]]` (also with `targetRules`). What judges by file name or
+commit (`path`, `paths`, `commits`) has no meaning for texts and is left out. Our own file adds `shape` to some rules: a
+short pattern that occurs in every match and is cheaper to look for than the rule itself.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+from forwarder.errors import ConfigError
+
+Target = Literal["secret", "match", "line"]
+
+
+@dataclass(frozen=True)
+class Allowlist:
+    """What is no secret although a rule matched: a regex found in the `target`, or a stopword in the secret."""
+
+    regexes: tuple[str, ...] = ()
+    stopwords: tuple[str, ...] = ()
+    target: Target = "secret"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of secret. `group` is the regex group that holds it; 0 is the first group that took part, else all.
+
+    `keywords` are lower-case; a text in which none of them occurs is not searched. `entropy` is the smallest Shannon
+    entropy in bits per byte that counts as a secret. `origin` says where the rule was read.
+    """
+
+    id: str
+    regex: str
+    keywords: tuple[str, ...] = ()
+    entropy: float = 0.0
+    group: int = 0
+    allowlists: tuple[Allowlist, ...] = ()
+    shape: str | None = None
+    origin: str = "built-in"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A rule, or a part of a rule file, that is not in use, and why."""
+
+    rule: str
+    origin: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A set of rules and what could not be loaded; `+` joins two sets."""
+
+    rules: tuple[Rule, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def load_builtin(cls) -> Rules:
+        """The rules that come with forwarder (`rules.toml` beside this module)."""
+        return cls.from_toml(files("forwarder.pipeline").joinpath("rules.toml").read_bytes(), origin="built-in")
+
+    @classmethod
+    def from_toml(cls, source: Path | bytes, *, origin: str | None = None) -> Rules:
+        """Read a rule file, or its bytes. `origin` names it in messages (default: the path).
+
+        A rule that cannot be used becomes a `Problem`; raises `ConfigError` when the file as a whole cannot be read.
+        """
+        name = origin or (str(source) if isinstance(source, Path) else "rules")
+        try:
+            content = source.read_bytes() if isinstance(source, Path) else source
+            file = msgspec.convert(_flat(tomllib.loads(content.decode())), _File)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+            raise ConfigError(f"{name}: not a rule file in gitleaks' format: {error}") from error
+        rules = tuple(_rule(entry, file, name) for entry in file.rules if entry.regex)
+        problems = [Problem(e.id, name, "has no regex: it judges by file name") for e in file.rules if not e.regex]
+        if file.extend:
+            problems.append(Problem("[extend]", name, "is not followed: name each rule file in the configuration"))
+        return cls(rules, tuple(problems))
+
+    def allowing(self, regexes: Iterable[str]) -> Rules:
+        """The same rules, for which a secret that one of the regexes is found in is none."""
+        allow = Allowlist(tuple(regexes))
+        rules = tuple(replace(rule, allowlists=(*rule.allowlists, allow)) for rule in self.rules)
+        return replace(self, rules=rules)
+
+    def __add__(self, other: Rules) -> Rules:
+        return replace(self, rules=self.rules + other.rules, problems=self.problems + other.problems)
+
+
+class _Allow(msgspec.Struct, rename="camel"):
+    regexes: list[str] = []
+    stopwords: list[str] = []
+    regex_target: str = "secret"
+    condition: str = "OR"
+    paths: list[str] = []
+    commits: list[str] = []
+    target_rules: list[str] = []
+
+    def applies(self) -> bool:
+        """Whether it can decide without a file name: one that also demands a path or commit never holds here."""
+        needs_file = self.condition.upper() in ("AND", "&&") and (self.paths or self.commits)
+        return bool(self.regexes or self.stopwords) and not needs_file
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    id: str
+    regex: str = ""
+    keywords: list[str] = []
+    entropy: float = 0.0
+    secret_group: int = 0
+    shape: str | None = None
+    allowlists: list[_Allow] = []
+
+
+class _File(msgspec.Struct):
+    rules: list[_Entry] = []
+    allowlists: list[_Allow] = []
+    extend: dict[str, Any] = {}
+
+
+def _flat(table: dict[str, Any]) -> dict[str, Any]:
+    """The older spelling `[allowlist]`, of a file or a rule, as a list of one more."""
+    for owner in (table, *cast("list[dict[str, Any]]", table.get("rules", []))):
+        if "allowlist" in owner:
+            owner["allowlists"] = [*owner.get("allowlists", []), owner["allowlist"]]
+    return table
+
+
+def _rule(entry: _Entry, file: _File, origin: str) -> Rule:
+    shared = [allow for allow in file.allowlists if not allow.target_rules or entry.id in allow.target_rules]
+    return Rule(
+        id=entry.id,
+        regex=entry.regex,
+        keywords=tuple(keyword.lower() for keyword in entry.keywords),
+        entropy=entry.entropy,
+        group=entry.secret_group,
+        allowlists=tuple(_allowlist(allow) for allow in (*entry.allowlists, *shared) if allow.applies()),
+        shape=entry.shape,
+        origin=origin,
+    )
+
+
+def _allowlist(allow: _Allow) -> Allowlist:
+    target: Target = "match" if allow.regex_target == "match" else "line" if allow.regex_target == "line" else "secret"
+    return Allowlist(tuple(allow.regexes), tuple(word.lower() for word in allow.stopwords), target)
