@@ -107,8 +107,10 @@ def _trigger(meta: SessionMeta) -> Trigger:
     """`vscode` is also the source of every program that uses the app server, so the program's name decides."""
     if _is_subagent(meta):
         return "machine"
-    is_screen = (meta.originator or "").startswith(SCREENS)
-    return "human" if meta.source == "cli" or (meta.source in {"vscode", None} and is_screen) else "sdk"
+    if meta.source == "cli":
+        return "human"
+    is_shared = meta.source is None or meta.source == "vscode"
+    return "human" if is_shared and (meta.originator or "").startswith(SCREENS) else "sdk"
 
 
 def _entrypoint(meta: SessionMeta) -> str | None:
