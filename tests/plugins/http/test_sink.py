@@ -8,8 +8,10 @@ import json
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from forwarder_http.answer import retry_after
 from structlog.testing import capture_logs
 
 from forwarder import Batch, ConfigError, Rejected, Secret, Unavailable
+from forwarder.testing import Destination, check_sink
 from tests.http_peer import HttpPeer, Reply, Trouble
 
 
@@ -53,6 +56,41 @@ async def refusal(sink: Http, what: Batch) -> Exception:
     with pytest.raises((Unavailable, Rejected)) as caught:
         await send(sink, what)
     return caught.value
+
+
+class Endpoint(Destination):
+    """An endpoint that remembers idempotency keys, and can be put into any mood."""
+
+    def __init__(self, peer: HttpPeer) -> None:
+        self._peer = peer
+
+    async def events(self) -> list[dict[str, Any]]:
+        once = {request.headers["idempotency-key"]: request for request in self._peer.accepted}
+        return [event for request in once.values() for event in request.events()]
+
+    @asynccontextmanager
+    async def _answering(self, reply: Reply) -> AsyncGenerator[None]:
+        self._peer.otherwise = reply
+        yield
+        self._peer.otherwise = Reply()
+
+    def unavailable(self) -> AbstractAsyncContextManager[None]:
+        return self._answering(Reply(503))
+
+    def refusing(self) -> AbstractAsyncContextManager[None]:
+        return self._answering(Reply(422))
+
+    @asynccontextmanager
+    async def silent(self) -> AsyncGenerator[Callable[[], Awaitable[None]]]:
+        async with self._answering(Reply(trouble="silence")):
+            yield partial(self._peer.wait_for, len(self._peer.requests) + 1)
+
+
+async def test_it_keeps_the_promises_of_a_sink(peer: HttpPeer) -> None:
+    """The checks that every sink must pass, all troubles played."""
+    await check_sink(lambda: Http(url=peer.url), Endpoint(peer), is_idempotent=True)
+
+    assert len(peer.requests) > len(peer.accepted)
 
 
 async def test_a_batch_is_one_post_of_json_lines(peer: HttpPeer) -> None:
