@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from forwarder_codex import Codex
+
 from forwarder import Event
 from forwarder.testing import read_lines
-from forwarder_codex import Codex
 
 E = TypeVar("E", bound=Event)
 
@@ -67,8 +68,8 @@ def response_item(kind: str, /, at: float = 1, **fields: object) -> bytes:
 
 
 def item(kind: str, name: str, /, at: float = 1, **fields: object) -> bytes:
-    ids = {"thread_id": THREAD, "turn_id": TURN}
-    return event("item_completed", at, **ids, item={"type": kind, "id": name} | fields, completed_at_ms=ms(at))
+    whole = {"type": kind, "id": name} | fields
+    return event("item_completed", at, thread_id=THREAD, turn_id=TURN, item=whole, completed_at_ms=ms(at))
 
 
 def ms(at: float) -> int:

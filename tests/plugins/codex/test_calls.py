@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from forwarder import Event, ToolCallEnd, ToolCallStart, TurnEnd, UserCommand

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from forwarder_codex import Codex
 
 from forwarder import (
     BadRecord,
@@ -19,7 +20,6 @@ from forwarder import (
     TurnStart,
     UnknownRecord,
 )
-from forwarder_codex import Codex
 
 from .lines import (
     OK,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forwarder_codex import Codex
 
 from forwarder import (
     Compaction,
@@ -23,7 +24,6 @@ from forwarder import (
     TurnStart,
 )
 from forwarder.testing import check_source
-from forwarder_codex import Codex
 
 from .lines import kinds, only
 
@@ -84,7 +84,7 @@ def test_a_recording_gives_what_was_scripted(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if "tool_outcomes" in facts(name)])
 def test_a_recordings_calls_end_as_scripted(name: str) -> None:
     """What only ran on, or left no output, is unknown."""
-    wanted = Counter(facts(name)["tool_outcomes"])
+    wanted = Counter[str](facts(name)["tool_outcomes"])
     wanted["unknown"] += wanted.pop("running", 0) + wanted.pop("no_output", 0)
 
     assert outcomes(recorded(name)) == +wanted
@@ -94,7 +94,7 @@ def test_a_recordings_calls_end_as_scripted(name: str) -> None:
 def test_a_recordings_turns_end_as_scripted(name: str) -> None:
     """Unfinished turns are closed by the next, as unknown."""
     events, wanted = recorded(name), facts(name)["turns"]
-    ends = Counter(end.outcome for end in only(TurnEnd, events))
+    ends = Counter[str](end.outcome for end in only(TurnEnd, events))
 
     names = {"completed": "completed", "failed": "failed", "aborted": "interrupted", "unfinished": "unknown"}
     assert {key: ends[outcome] for key, outcome in names.items()} == {key: wanted.get(key, 0) for key in names}

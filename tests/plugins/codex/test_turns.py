@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -301,8 +302,17 @@ def test_sub_agents_come_and_go() -> None:
 
 def test_sub_agents_of_the_first_tools_come_and_go() -> None:
     """There the calls' items tell it, with states as text or as an object."""
-    spawn = {"tool": "spawn_agent", "status": "completed", "receiver_thread_ids": ["t2"], "prompt": "do it"}
-    wait = {"tool": "wait", "status": "completed", "agents_states": {"t2": {"completed": "text"}, "t3": "running"}}
+    spawn: dict[str, Any] = {
+        "tool": "spawn_agent",
+        "status": "completed",
+        "receiver_thread_ids": ["t2"],
+        "prompt": "do it",
+    }
+    wait: dict[str, Any] = {
+        "tool": "wait",
+        "status": "completed",
+        "agents_states": {"t2": {"completed": "text"}, "t3": "running"},
+    }
     lines = [item("CollabAgentToolCall", "call_1", **spawn), item("CollabAgentToolCall", "call_2", **wait)]
     events = read(meta(), started(), *lines)
 
