@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import socket
 import ssl
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from struct import pack
 from types import TracebackType
 from typing import Any, Literal, Self
+
+import msgspec
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -68,7 +70,10 @@ class Request:
     def events(self) -> list[dict[str, Any]]:
         """The events of an NDJSON or JSON array body."""
         content = self.content()
-        return json.loads(content) if content.startswith(b"[") else [json.loads(line) for line in content.splitlines()]
+        return _decode(content) if content.startswith(b"[") else [_decode(line) for line in content.splitlines()]
+
+
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
 class HttpPeer:

@@ -17,8 +17,7 @@ MAX_TEXT = 200
 def failure(answer: Answer, *, place: str) -> DeliveryError:
     """The exception for an answer that is not a success (RFC 9110, section 15)."""
     said = f"{place} answered {answer.status}"
-    text = " ".join(answer.text.split())
-    if text:
+    if text := _one_line(answer.text):
         said += f": {text[:MAX_TEXT]}"
     if answer.status in BATCH_IS_AT_FAULT:
         return Rejected(said)
@@ -46,3 +45,8 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if moment.tzinfo is None:  # "-0000" says UTC without a place
         moment = moment.replace(tzinfo=UTC)
     return min(max((moment - now).total_seconds(), 0.0), MAX_AFTER_SECONDS)
+
+
+def _one_line(text: str) -> str:
+    """Without what would act on a terminal instead of showing."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))

@@ -66,7 +66,7 @@ class Http(Sink):
         async with connect(
             url=self.url,
             place=self._place,
-            headers=self._all_headers(),
+            headers=self._headers_of_all_requests(),
             tls=Tls(self.ca_file, self.client_cert, self.client_key, self.verify),
             timeout_seconds=self.timeout_seconds,
         ) as self._client:
@@ -86,7 +86,7 @@ class Http(Sink):
         raise error
 
     async def _post(self, batch: Batch) -> Answer:
-        headers = {"Content-Type": CONTENT_TYPES[self.body], "Idempotency-Key": batch.id}
+        headers = {"Idempotency-Key": batch.id}
         content = join(batch, self.body)
         if self._compressor:
             headers["Content-Encoding"] = self.compress
@@ -104,6 +104,12 @@ class Http(Sink):
             if any(name.lower() == "authorization" for name in headers):
                 raise ConfigError("token and headers.Authorization are both set: keep one")
             headers["Authorization"] = f"Bearer {self.token.reveal()}"
+        return headers
+
+    def _headers_of_all_requests(self) -> dict[str, str]:
+        headers = self._all_headers()
+        if not any(name.lower() == "content-type" for name in headers):  # some endpoints insist on a name of their own
+            headers["Content-Type"] = CONTENT_TYPES[self.body]
         return headers
 
     def _is_exposed(self) -> bool:

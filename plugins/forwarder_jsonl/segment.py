@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from forwarder import Batch
 
 HEAD = b'{"id":"'
@@ -121,8 +123,14 @@ class Segment:
         if not is_archive_head(os.pread(self.fd, len(HEAD), 0)):
             raise NotOurs(0, "it does not hold events of forwarder; choose another path")
         whole = next(self._newlines_backwards(size), -1) + 1
-        if whole < size:
-            os.ftruncate(self.fd, whole)
+        if whole == size:
+            return size
+        if _is_event(
+            os.pread(self.fd, size - whole, whole)
+        ):  # an editor took the last line end, or a crash came before it
+            os.write(self.fd, b"\n")
+            return size + 1
+        os.ftruncate(self.fd, whole)
         return whole
 
     def _newlines_backwards(self, end: int) -> Iterator[int]:
@@ -150,6 +158,14 @@ class Segment:
 def is_archive_head(head: bytes) -> bool:
     """Whether a file that begins so is ours; NUL bytes are what a power cut leaves of a line never written."""
     return HEAD.startswith(head.partition(b"\0")[0])
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return line.startswith(HEAD)
 
 
 def make_folder(folder: str) -> None:

@@ -114,6 +114,13 @@ async def test_a_batch_can_be_one_json_array(peer: HttpPeer) -> None:
     assert peer.requests[0].headers["content-type"] == "application/json"
 
 
+async def test_the_users_content_type_wins(peer: HttpPeer) -> None:
+    """Some endpoints insist on a name of their own for JSON lines."""
+    await send(Http(url=peer.url, headers={"content-type": "application/jsonl"}), batch())
+
+    assert peer.requests[0].headers["content-type"] == "application/jsonl"
+
+
 @pytest.mark.parametrize("compress", ["gzip", "zstd"])
 async def test_a_body_is_compressed_as_it_says(peer: HttpPeer, compress: Any) -> None:
     """Content-Encoding names what was done, and undoing it gives the same bytes."""
@@ -154,11 +161,11 @@ async def test_token_and_headers_are_sent_and_never_shown(peer: HttpPeer) -> Non
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_bad_batch_is_rejected_in_the_destinations_words(peer: HttpPeer, status: int) -> None:
     """No retry can help these; the words go to the dead letter, cut to 200 characters and on one line."""
-    peer.script(Reply(status, body=b"field x\nis wrong " + b"y" * 500))
+    peer.script(Reply(status, body=b"field x\n\x1bis wrong " + b"y" * 500))
     error = await refusal(Http(url=peer.url), batch())
 
     assert isinstance(error, Rejected)
-    assert f"answered {status}: field x is wrong yyy" in str(error)
+    assert f"answered {status}: field x \ufffdis wrong yyy" in str(error)
     assert len(str(error)) < 300
 
 

@@ -82,6 +82,15 @@ def test_a_batch_cut_at_any_byte_is_completed(tmp_path: Path) -> None:
         assert path.read_bytes() == old.jsonl() + last.jsonl()
 
 
+def test_a_last_event_without_its_line_end_is_kept(tmp_path: Path) -> None:
+    """Editors take the last line end away; the event before it was acknowledged long ago."""
+    path = tmp_path / "a0.jsonl"
+    path.write_bytes(batch(0, agents=1).jsonl()[:-1])
+    archive(tmp_path).write(batch(6, agents=1))
+
+    assert path.read_bytes() == batch(0, agents=1).jsonl() + batch(6, agents=1).jsonl()
+
+
 def test_what_a_power_cut_left_is_cut_off(tmp_path: Path) -> None:
     """A file can be longer than what was written to it: NUL bytes up to its end."""
     path = tmp_path / "a0.jsonl"
