@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from forwarder.app.config import Settings, SinkSettings
 from forwarder.app.intake import MakeMapper
 from forwarder.app.registry import available_sources, make_source
@@ -15,13 +17,24 @@ from forwarder.journal import Journal
 from forwarder.pipeline.encoding import Encoder, renamed
 from forwarder.pipeline.mapping import Mapper
 from forwarder.pipeline.pricing import Prices
-from forwarder.pipeline.redaction import Level, Redactor, Rules, tighten
+from forwarder.pipeline.redaction import Level, Redactor
+from forwarder.pipeline.rules import Rules
+from forwarder.pipeline.tightening import tighten
 from forwarder.source import Source
 
 
 def make_redactor(settings: Settings) -> Redactor:
     """The built-in rules and those of the configuration. Raises `ConfigError` and `MissingExtra`."""
-    return Redactor(Rules.load(settings.rules.files, rules=settings.rules.rules, allow=settings.rules.allow))
+    wanted = settings.rules
+    rules = Rules.load_builtin()
+    for path in wanted.files:
+        rules += Rules.from_toml(path)
+    if wanted.rules:
+        written = tomli_w.dumps({"rules": list(wanted.rules)}).encode()
+        rules += Rules.from_toml(written, origin=f"{settings.path}, [[redaction_rules]]")
+    if wanted.allow:
+        rules = rules.allowing(wanted.allow)
+    return Redactor(rules)
 
 
 def make_sources(settings: Settings) -> dict[str, Source[Any]]:

@@ -29,6 +29,7 @@ _to_json = msgspec.json.Encoder(decimal_format="number").encode
 _PLACES = Decimal("1e-9")  # EVENTS.md: money has at most nine places
 _WITHOUT_ENVELOPE: dict[str, object] = {"key": UNSET, "time": UNSET, "session": UNSET}
 _WIRE_NAMES = {"id": "session_id", "parent_id": "parent_session_id"}
+_MAX_NAMES = 4096  # free texts known to hold no secret: models, tools and windows come again and again
 _MAX_SESSIONS = 1024  # envelopes kept encoded; a stream uses one or two at a time
 
 
@@ -48,6 +49,7 @@ class Encoder:
         self._prices = prices
         self._sessions: dict[Session, bytes] = {}
         self._plans: dict[type[Event], _Plan] = {}
+        self._clean_names: set[str] = set()
 
     def encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
         """The event's line, and the fact that it tells (see `journal.seen`). `origin` is the JSON of the origin object.
@@ -79,12 +81,17 @@ class Encoder:
                 cleaned[name] = UNSET if kept is None else kept
         for name in plan.names:
             text = getattr(event, name)
-            if text is not None and (clean := self._name(text)) != text:
-                cleaned[name] = clean
+            if text is not None and text not in self._clean_names:
+                cleaned[name] = self._name(text)
         return cleaned
 
     def _name(self, text: str) -> str:
-        return text if self._level is Level.RAW else self._redactor.name(text)
+        clean = text if self._level is Level.RAW else self._redactor.name(text)
+        if clean == text:
+            if len(self._clean_names) >= _MAX_NAMES:
+                self._clean_names.clear()
+            self._clean_names.add(text)
+        return clean
 
     def _priced(self, event: Event) -> Event:
         if self._prices and isinstance(event, TokenUsage) and event.cost_usd is None:

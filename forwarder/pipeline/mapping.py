@@ -42,7 +42,7 @@ class _Saved(msgspec.Struct):
 
 
 class Mapper:
-    """Maps the records of one stream, in order. `now` is the wall clock, for records that tell no time at all."""
+    """Maps the records of one stream, in order; `path` is its file. `now` is the wall clock, for records that tell no time at all."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Mapper:
     ) -> None:
         self._source = source
         self._name = name
-        self._path = path
+        self.path = path
         self._encoder = encoder
         self._redactor = redactor
         self._level = level
@@ -83,10 +83,6 @@ class Mapper:
         self._saved = saved
         return True
 
-    def restart(self) -> None:
-        """Begin anew: the next record is the first of its file."""
-        self._saved = _Saved(self._source.new_state(self._path))
-
     def map(self, records: Sequence[Record], *, skip_until: int = 0) -> Mapped:
         """The events of the records; those of records that begin before `skip_until` only change the state."""
         mapped, start, before = Mapped(), 0, self.state()
@@ -100,12 +96,14 @@ class Mapper:
         return mapped
 
     def _map_one(self, record: Record, mapped: Mapped) -> None:
-        events = list(self._source.map(record, self._saved.state))
-        if not events:
-            return
-        encode, origin = self._encoder.encode, self._origin(record.offset, record.lossy)
-        encoded = [encode(one, origin) for one in events if self._wanted is None or self._wanted(one)]
-        self._saved.session = events[-1].session
+        """Add the record's events; when one of them fails, none of them."""
+        encode, origin, encoded = self._encoder.encode, None, []
+        for event in self._source.map(record, self._saved.state):
+            if self._wanted is not None and not self._wanted(event):
+                continue
+            origin = origin or self._origin(record.offset, record.lossy)
+            encoded.append(encode(event, origin))
+            self._saved.session = event.session
         for line, fact in encoded:
             mapped.lines.append(line)
             mapped.facts.append(fact)
@@ -133,13 +131,11 @@ class Mapper:
             seen[kind] += 1
         elif len(seen) < KINDS_KEPT:
             seen[kind] = 1
-            _log.warning(
-                "unknown record type", source=self._name, type=kind, file=str(self._path), offset=record.offset
-            )
+            _log.warning("unknown record type", source=self._name, type=kind, file=str(self.path), offset=record.offset)
             self._add(UnknownRecordSeen(record_type=kind, count=1, **self._envelope(record)), record, mapped)
 
     def _envelope(self, record: Record) -> dict[str, Any]:
-        session = self._saved.session or Session(agent=self._name, id=self._path.stem)
+        session = self._saved.session or Session(agent=self._name, id=self.path.stem)
         return {"key": record.key, "time": self._now(), "session": session, "time_inferred": True}
 
     def _add(self, event: Event, record: Record, mapped: Mapped) -> None:
@@ -149,17 +145,17 @@ class Mapper:
 
     def _dead_letter(self, record: Record, error: Exception) -> DeadLetter:
         reason = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
-        place = f"{self._path.name}, bytes {record.offset}-{record.offset + record.size}"
+        place = f"{self.path.name}, bytes {record.offset}-{record.offset + record.size}"
         _log.warning(
             f"{self._name}: {reason} at {place}; kept in the dead letters, replay the file after an update",
-            file=str(self._path),
+            file=str(self.path),
         )
         head = record.line[:HEAD_KEPT].decode("utf-8", "replace")
         kept = self._redactor.content(head, self._level) or ""
         return DeadLetter(
             time=self._now().timestamp(),
             source=self._name,
-            file=str(self._path),
+            file=str(self.path),
             offset=record.offset,
             size=record.size,
             reason=self._redactor.scrub(reason),
