@@ -43,34 +43,26 @@ class Command(click.Group):
         return ctx.exit(status)
 
 
-class Moment(click.ParamType):
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
     """A date, a time, or how long ago."""
+    from datetime import UTC, datetime
 
-    name = "time"
+    from forwarder.app.units import parse_moment
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        from datetime import UTC, datetime
-
-        from forwarder.app.units import parse_moment
-
-        try:
-            return parse_moment(value, now=datetime.now(UTC))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        return None if value is None else parse_moment(value, now=datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
-class Speed(click.ParamType):
-    """`1x` to `max`; max becomes infinity."""
+def factor(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
+    """`1x`, `10`; None for `max`."""
+    from forwarder.app.units import parse_speed
 
-    name = "speed"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from forwarder.app.units import parse_speed
-
-        try:
-            return parse_speed(value) or float("inf")
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        return parse_speed(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def configured(command: F) -> F:
@@ -135,15 +127,25 @@ def run(**options: Any) -> None:
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--source", "sources", multiple=True, help="Only files of this source; may be repeated.")
-@click.option("--since", type=Moment(), help="Only events from this time on: 2026-05-01, 2026-05-01T12:00Z, 7d.")
-@click.option("--until", type=Moment(), help="Only events before this time.")
+@click.option(
+    "--since", callback=moment, metavar="TIME", help="Only events from this time on: 2026-05-01, 2026-05-01T12:00Z, 7d."
+)
+@click.option("--until", callback=moment, metavar="TIME", help="Only events before this time.")
 @click.option("--session", help="Only events of this session.")
 @click.option("--project", help="Only events of this project: a folder's name, path or glob.")
 @click.option("--to", default="stdout", show_default=True, help="A configured sink, or stdout.")
-@click.option("--speed", type=Speed(), default="max", show_default=True, help="As it happened: 1x; faster: 10x.")
+@click.option(
+    "--speed",
+    callback=factor,
+    metavar="FACTOR",
+    default="max",
+    show_default=True,
+    help="As it happened: 1x; faster: 10x.",
+)
 @click.option("--dry-run", is_flag=True, help="Read and count, deliver nothing.")
 @working
 def replay(
+    *,
     paths: tuple[Path, ...],
     sources: tuple[str, ...],
     since: datetime | None,
@@ -151,7 +153,7 @@ def replay(
     session: str | None,
     project: str | None,
     to: str,
-    speed: float,
+    speed: float | None,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -174,7 +176,7 @@ def replay(
         session=session,
         project=project,
         to=to,
-        speed=None if speed == float("inf") else speed,
+        speed=speed,
         dry_run=dry_run,
     )
     with progress_bar(has_data_on_stdout=to == "stdout" and not dry_run) as progress:
@@ -243,14 +245,16 @@ def schema(output_format: str) -> None:
 
 
 @cli.command()
-@click.option("--speed", type=Speed(), default="1x", show_default=True, help="10x is ten times faster.")
+@click.option(
+    "--speed", callback=factor, metavar="FACTOR", default="1x", show_default=True, help="10x is ten times faster."
+)
 @click.option("--fast", is_flag=True, help="Same as --speed max.")
-def demo(speed: float, fast: bool) -> None:
+def demo(speed: float | None, fast: bool) -> None:
     """Play recorded sessions as live files into a scratch folder and run the real pipeline on them."""
     from forwarder.app.demo.player import play
 
     _log_to_stderr(level="warning", log_format="auto", scrub=str)
-    sys.exit(play(speed=None if fast or speed == float("inf") else speed, echo=click.echo))
+    sys.exit(play(speed=None if fast else speed, echo=click.echo))
 
 
 @cli.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -21,7 +22,7 @@ def set_up(*, scrub: Scrub, level: str = "info", log_format: LogFormat = "auto",
 
     ``auto`` is coloured text on a terminal and logfmt elsewhere. Libraries are heard from ``warning`` on.
     """
-    stream = stream or sys.stderr
+    stream = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     if log_format == "auto":
         log_format = "text" if stream.isatty() else "logfmt"
@@ -37,6 +38,7 @@ def set_up(*, scrub: Scrub, level: str = "info", log_format: LogFormat = "auto",
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+    sys.excepthook = _log_crash
     logging.basicConfig(handlers=[_ToStructlog()], level=max(number, logging.WARNING), force=True)
 
 
@@ -67,6 +69,11 @@ def _scrubbed(value: object, scrub: Scrub) -> object:
     if isinstance(value, list | tuple | set | frozenset):
         return [_scrubbed(one, scrub) for one in cast("list[object]", value)]
     return scrub(value if isinstance(value, str) else str(value))
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody caught is a bug; the interpreter would print its text as it is."""
+    structlog.get_logger(__name__).critical("forwarder has crashed: please report this", exc_info=(kind, error, trace))
 
 
 class _ToStructlog(logging.Handler):

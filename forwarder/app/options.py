@@ -167,18 +167,24 @@ def _look_up(kind: str, at: object, *, is_secret: bool, reading: Reading) -> str
                 return Path(at).expanduser().read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"comes from the file {at}, which cannot be read: {error}") from error
-        case "command", [*words] if is_secret and words and all(isinstance(word, str) for word in words):
-            return reading.run_command(cast("list[str]", words)).strip()
+        case "command", list() if is_secret and (words := _words(cast("list[object]", at))):
+            return reading.run_command(words).strip()
         case "env", _:
-            raise ValueError("wants the name of a variable: { env = \"NAME\" }")
+            raise ValueError('wants the name of a variable: { env = "NAME" }')
         case _, _ if not is_secret:
             raise ValueError(f"is no secret: only {{ env = … }} can stand for it, not {{ {kind} = … }}")
         case _:
             raise ValueError('wants { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }')
 
 
+def _words(items: list[object]) -> list[str]:
+    """The items if all of them are text, else nothing."""
+    words = [item for item in items if isinstance(item, str)]
+    return words if len(words) == len(items) else []
+
+
 def run_command(words: Sequence[str]) -> str:
-    """The output of a secret's command. Raises ValueError; the command's own output is not quoted: it may hold part of it."""
+    """The output of a secret's command. Raises ValueError, which quotes no output: that may be half of the secret."""
     try:
         done = subprocess.run(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_SECONDS, check=False
@@ -232,5 +238,7 @@ def environment_defaults(plugin: type, given: Mapping[str, object]) -> dict[str,
     """Options that are not given but that the agent itself would take from its environment."""
     named: dict[str, str] = getattr(plugin, "environment", {})
     return {
-        option: value for option, variable in named.items() if option not in given and (value := os.environ.get(variable))
+        option: value
+        for option, variable in named.items()
+        if option not in given and (value := os.environ.get(variable))
     }

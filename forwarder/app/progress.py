@@ -19,7 +19,8 @@ def progress_bar(*, has_data_on_stdout: bool) -> Generator[Report | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.description}"), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), redirect_stdout=False, redirect_stderr=True) as bar:

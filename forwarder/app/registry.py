@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache
@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from forwarder.app.config import Settings, SinkSettings, SourceSettings
+from forwarder.app.config import SinkSettings, SourceSettings
 from forwarder.app.options import Option, Reading, RunCommand, convert_options, environment_defaults, options_of
 from forwarder.app.options import run_command as really_run
 from forwarder.app.suggest import did_you_mean
@@ -54,22 +54,6 @@ def make_sink(settings: SinkSettings, *, run_command: RunCommand = really_run) -
     return cast("Sink", _build(plugin, settings.options, Reading(settings.place or settings.name, run_command)))
 
 
-def make_sources(settings: Settings) -> dict[str, Source[Any]]:
-    """The configured sources by name; without any, all that are installed (one whose agent is missing costs nothing).
-
-    Of those that nobody configured, one that cannot be made is only logged. Raises `ConfigError` like `make_source`.
-    """
-    if settings.sources:
-        return {name: make_source(one) for name, one in settings.sources.items()}
-    made: dict[str, Source[Any]] = {}
-    for name, one in available_sources().items():
-        try:
-            made[name] = make_source(one)
-        except ConfigError as error:
-            _log.warning(f"the source {name} is left out: {error}")
-    return made
-
-
 def available_sources() -> dict[str, SourceSettings]:
     """Every installed source by name, with its default options; a broken one is logged and left out."""
     available: dict[str, SourceSettings] = {}
@@ -108,10 +92,10 @@ def _class_of(point: EntryPoint) -> type:
         plugin = point.load()
     except MissingExtra:
         raise
-    except Exception as error:  # noqa: BLE001 - one of three such edges: a broken plugin costs itself only
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"the plugin {point.name} ({point.value}) cannot be loaded: {reason}") from error
-    base = Source if point.group == SOURCES else Sink
+    base: type[object] = Source if point.group == SOURCES else Sink
     if not (isinstance(plugin, type) and issubclass(plugin, base) and is_dataclass(plugin)):
         raise ConfigError(f"the plugin {point.name} ({point.value}) is no {base.__name__}, or no dataclass")
     return plugin
@@ -133,6 +117,6 @@ def _describe(group: str, point: EntryPoint) -> Plugin:
         plugin = _class_of(point)
     except ConfigError as error:
         return Plugin(group, point.name, package, version, problem=str(error))
-    summary = (inspect.getdoc(inspect.getmodule(plugin)) or "").partition("\n")[0]
+    summary = (sys.modules[point.module].__doc__ or "").strip().partition("\n")[0]
     environment: dict[str, str] = getattr(plugin, "environment", {})
     return Plugin(group, point.name, package, version, summary, tuple(options_of(plugin)), environment)

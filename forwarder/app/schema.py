@@ -150,8 +150,8 @@ def markdown() -> str:
         "",
         f"Schema version {schema['version']}; this page is written by `forwarder schema --format markdown`.",
         "",
-        f"{schema['description']} Fields may be added, never renamed or removed. **C** marks content: absent at redaction "
-        "`full`, scrubbed and cut to 50 characters at `preview`, scrubbed at `none`.",
+        f"{schema['description']} Fields may be added, never renamed or removed. **C** marks content: absent at "
+        "redaction `full`, scrubbed and cut to 50 characters at `preview`, scrubbed at `none`.",
         "",
         "## Envelope of every event",
         "",

@@ -147,9 +147,7 @@ def _file(row: tuple[str, str, int, float], now: datetime) -> FileStatus:
     return FileStatus(source=source, path=path, offset=offset, lag_bytes=lag, lag_seconds=round(waited, 3))
 
 
-def _sinks(
-    connection: sqlite3.Connection, note: Status | None, letters: Letters, *, last: int
-) -> list[SinkStatus]:
+def _sinks(connection: sqlite3.Connection, note: Status | None, letters: Letters, *, last: int) -> list[SinkStatus]:
     acked = dict(connection.execute("SELECT sink, acked FROM cursors").fetchall())
     noted = note.sinks if note else {}
     return [
@@ -158,13 +156,16 @@ def _sinks(
     ]
 
 
-def _sink(
-    name: str, acked: int, noted: SenderStatus | None, letters: tuple[int, int], *, last: int
-) -> SinkStatus:
+def _sink(name: str, acked: int, noted: SenderStatus | None, letters: tuple[int, int], *, last: int) -> SinkStatus:
     behind = max(0, last - acked)
     if noted is None:
         return SinkStatus(
-            name=name, acked=acked, behind=behind, state="unknown", dead_letters=letters[0], recent_dead_letters=letters[1]
+            name=name,
+            acked=acked,
+            behind=behind,
+            state="unknown",
+            dead_letters=letters[0],
+            recent_dead_letters=letters[1],
         )
     return SinkStatus(
         name=name,
@@ -209,7 +210,9 @@ def _life_problems(note: Status | None, now: datetime, *, is_running: bool) -> l
 def _problems(journal: JournalStatus, sinks: list[SinkStatus], recent_unread: int) -> list[str]:
     found: list[str] = []
     if journal.bytes >= NEARLY_FULL * journal.max_bytes and any(sink.behind for sink in sinks):
-        found.append(f"the journal holds {show_bytes(journal.bytes)} of {show_bytes(journal.max_bytes)}: a sink is behind")
+        found.append(
+            f"the journal holds {show_bytes(journal.bytes)} of {show_bytes(journal.max_bytes)}: a sink is behind"
+        )
     for sink in sinks:
         if sink.state in ("refused", "retrying"):
             found.append(f"sink {sink.name} {sink.state}, {sink.behind} events behind: {sink.last_error}")

@@ -12,7 +12,7 @@ from forwarder.errors import ConfigError
 T = TypeVar("T")
 
 MISSING = object()
-WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "a table", list: "a list"}
+WORDS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number", dict: "a table", list: "a list"}
 
 
 class Table:
@@ -73,7 +73,7 @@ class Table:
 
     def named_tables(self, key: str) -> dict[str, Table]:
         """The tables ``[key.NAME]`` by their names, in the file's order."""
-        found = self.take(key, _table, {})
+        found: dict[str, object] = self.take(key, _table, {})
         for name, values in found.items():
             if not isinstance(values, dict):
                 raise self.complaint(f"{key}.{name} wants a table: write [{key}.{name}]")

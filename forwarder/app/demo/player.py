@@ -7,10 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from forwarder.app.assembly import make_redactor
 from forwarder.app.config import Settings, from_values
 from forwarder.app.demo.recording import Demonstration, load
 from forwarder.app.demo.summary import summary_lines
@@ -19,18 +20,19 @@ from forwarder.app.exits import Exit
 from forwarder.app.status import read_report
 from forwarder.errors import StateError
 
-SHOW_SECONDS = 30.0  # how long the pipeline may take for what was written; it needs a fraction of a second
 LOOK_SECONDS = 0.1  # between two looks at what the journal says
+LOOKS = 300  # the pipeline needs a fraction of a second; a sink that hangs must not keep the demonstration for ever
 
 
 def play(*, speed: float | None, echo: Callable[[str], None]) -> Exit:
     """Play everything once and return when it was delivered; the scratch folder is removed. None: without waiting."""
     with TemporaryDirectory(prefix="forwarder-demo-") as scratch:
         home, state_dir = Path(scratch, "home"), Path(scratch, "state")
-        demonstration = load(home, start=datetime.now(UTC), speed=speed)
+        start = datetime.now(UTC) if speed else datetime.now(UTC) - timedelta(minutes=1)
+        demonstration = load(home, start=start, speed=speed)
         settings = from_values(demonstration.config | {"state_dir": str(state_dir)}, place="demo.toml", folder=home)
         status = asyncio.run(_run(demonstration, settings))
-        for line in summary_lines(state_dir):
+        for line in summary_lines(state_dir, demonstration.paths, make_redactor(settings)):
             echo(line)
     return status
 
@@ -51,8 +53,9 @@ async def _play(demonstration: Demonstration, settings: Settings) -> None:
     for line in demonstration.lines:
         await asyncio.sleep(max(0.0, began + line.at - time.monotonic()))
         await asyncio.to_thread(_append, line.path, line.text)
-    deadline = time.monotonic() + SHOW_SECONDS
-    while time.monotonic() < deadline and not await asyncio.to_thread(_is_read, demonstration, settings):
+    for _ in range(LOOKS):  # at the journal from outside, as `forwarder status` does: nothing tells when it changes
+        if await asyncio.to_thread(_is_delivered, demonstration, settings):
+            break
         await asyncio.sleep(LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -62,7 +65,7 @@ def _append(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _is_read(demonstration: Demonstration, settings: Settings) -> bool:
+def _is_delivered(demonstration: Demonstration, settings: Settings) -> bool:
     try:
         report = read_report(settings.state_dir, max_bytes=settings.journal.max_bytes)
     except StateError:
