@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import zstd
 from forwarder_jsonl.archive import Archive, Rotation
 from forwarder_jsonl.closed import closed_name, compress_segment, recover
 from forwarder_jsonl.segment import NotOurs
 from forwarder_jsonl.template import PathTemplate
 
 from forwarder import Batch
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 NEVER = Rotation(max_bytes=0, age_seconds=0, idle_too=False)
 

@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import zstd
 from forwarder_jsonl import Jsonl
 
 from forwarder import Batch, MissingExtra, Unavailable
 from forwarder.testing import Destination, check_sink
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 class Folder(Destination):
