@@ -36,10 +36,11 @@ class LineReader:
         file.seek(offset)
 
     def read(self) -> list[Record]:
-        """The next whole lines, about `CHUNK_BYTES` of them; none when the end was reached (`is_at_end`)."""
+        """The next whole lines, about `CHUNK_BYTES` of them; none when the present end was reached (`is_at_end`)."""
         records: list[Record] = []
+        self.is_at_end = False
         while not records and not self.is_at_end:
-            data = self._file.read(CHUNK_BYTES)
+            data = self._file.read(max(CHUNK_BYTES, len(self._rest)))  # doubling, or long lines are copied many times
             self.is_at_end = not data
             if self._long:
                 records = self._go_on_skipping(data)
@@ -55,58 +56,66 @@ class LineReader:
     def read_last(self) -> list[Record]:
         """At the end of a file that will not grow: the last line although no newline ends it."""
         if self._long:
-            return [self._end_long_line(self._long, newline=0)]
+            return [self._end_long_line(self._long, newline=b"")]
         rest, self._rest = self._rest, b""
-        return self._records([rest], rest) if rest else []
+        return self._records(rest, newline=b"") if rest else []
 
     def _cut(self, data: bytes) -> list[Record]:
         whole, newline, rest = data.rpartition(b"\n")
         if newline:
-            consumed = self._rest + whole + b"\n" if self._rest else whole + b"\n"
-            records = self._records(consumed[:-1].split(b"\n"), consumed)
-            self._rest = rest
-            return records
-        self._rest += data
-        if self._rest[0] == 0 and not (stripped := self._rest.lstrip(_NUL)):
-            self._nuls += len(self._rest)
+            records = self._records(self._rest + whole, newline=newline)
+            self._rest = b""
+        else:
+            records = []
+        self._keep(rest)
+        return records
+
+    def _keep(self, rest: bytes) -> None:
+        """Remember the beginning of a line: of NUL bytes only how many, of a line over the limit only its head."""
+        self._rest = self._rest + rest if self._rest else rest
+        if self._rest.startswith(_NUL):
+            stripped = self._rest.lstrip(_NUL)
+            self._nuls += len(self._rest) - len(stripped)
             self._rest = stripped
-        elif len(self._rest) > self._max_line_bytes:
+        if len(self._rest) > self._max_line_bytes:
             self._long = _LongLine(self._rest)
             self._rest = b""
-        return []
 
-    def _records(self, lines: list[bytes], consumed: bytes) -> list[Record]:
-        offset = self.offset + self._nuls
+    def _records(self, text: bytes, *, newline: bytes) -> list[Record]:
+        """The records of whole lines; `newline` is what stands behind the last of them."""
+        lines, offset = text.split(b"\n"), self.offset + self._nuls
         if not self.first_line:
-            self.first_line = blake2b(lines[0], digest_size=16).digest()
+            first = lines[0].lstrip(_NUL)
+            self.first_line = _digest(first if len(first) <= self._max_line_bytes else first[:HEAD_KEPT])
         records: list[Record] = []
         for line in lines:
             size = len(line)
-            if size > self._max_line_bytes:
-                records.append(self._record(line[:HEAD_KEPT], offset, size, is_whole=False))
+            if line and (line[0] == 0 or line[-1] == 13 or offset == 0 or size > self._max_line_bytes):
+                records.extend(self._trimmed(line, offset))
             elif line:
-                if line[0] == 0 or line[-1] == 13 or offset == 0:
-                    records.extend(self._cleaned(line, offset))
-                else:
-                    records.append(Record(line, offset, size, self.first_line))
+                records.append(Record(line, offset, size, self.first_line))
             offset += size + 1
-        self._advance(consumed)
+        self._advance(len(text) + len(newline), text[-TAIL_BYTES:] + newline)
         return records
 
-    def _cleaned(self, line: bytes, offset: int) -> list[Record]:
-        """The line without BOM, carriage return and leading NUL bytes; nothing if that is all there is."""
-        text = line.removesuffix(b"\r")
-        text = text.removeprefix(_BOM) if offset == 0 else text
-        text = text.lstrip(_NUL)
-        return [self._record(text, offset + line.find(text), len(text))] if text else []
+    def _trimmed(self, line: bytes, offset: int) -> list[Record]:
+        """The line without leading NUL bytes, BOM and carriage return, or its head; nothing if that is all there is."""
+        text = line.lstrip(_NUL)
+        offset += len(line) - len(text)
+        if len(text) > self._max_line_bytes:
+            return [Record(text[:HEAD_KEPT], offset, len(text), self.first_line, is_whole=False)]
+        if offset == 0 and text.startswith(_BOM):
+            text, offset = text[len(_BOM) :], len(_BOM)
+        text = text.removesuffix(b"\r")
+        return [Record(text, offset, len(text), self.first_line)] if text else []
 
-    def _record(self, line: bytes, offset: int, size: int, *, is_whole: bool = True) -> Record:
-        return Record(line, offset, size, self.first_line, is_whole)
-
-    def _advance(self, consumed: bytes) -> None:
-        self.offset += self._nuls + len(consumed)
+    def _advance(self, size: int, last: bytes) -> None:
+        """`last` is the end of what was read, whole or at least `TAIL_BYTES` of it, behind the NUL bytes skipped."""
+        if len(last) < TAIL_BYTES:
+            last = self.tail + bytes(min(self._nuls, TAIL_BYTES)) + last
+        self.offset += self._nuls + size
+        self.tail = last[-TAIL_BYTES:]
         self._nuls = 0
-        self.tail = consumed[-TAIL_BYTES:] if len(consumed) >= TAIL_BYTES else (self.tail + consumed)[-TAIL_BYTES:]
 
     def _go_on_skipping(self, data: bytes) -> list[Record]:
         assert self._long
@@ -115,18 +124,16 @@ class LineReader:
             self._long.feed(data)
             return []
         self._long.feed(data[:end])
-        records = [self._end_long_line(self._long, newline=1)]
+        records = [self._end_long_line(self._long, newline=b"\n")]
         after = data[end + 1 :]
         return records + (self._cut(after) if after else [])
 
-    def _end_long_line(self, line: _LongLine, *, newline: int) -> Record:
+    def _end_long_line(self, line: _LongLine, *, newline: bytes) -> Record:
         self._long = None
-        start = self.offset + self._nuls
-        self.first_line = self.first_line or blake2b(line.head, digest_size=16).digest()
-        self.offset = start + line.size + newline
-        self.tail = (line.last + b"\n" * newline)[-TAIL_BYTES:]
-        self._nuls = 0
-        return self._record(line.head, start, line.size, is_whole=False)
+        self.first_line = self.first_line or _digest(line.head)
+        record = Record(line.head, self.offset + self._nuls, line.size, self.first_line, is_whole=False)
+        self._advance(line.size + len(newline), line.last + newline)
+        return record
 
 
 class _LongLine:
@@ -134,10 +141,16 @@ class _LongLine:
 
     def __init__(self, data: bytes) -> None:
         self.size = 0
-        self.head = data[:HEAD_KEPT]
+        self.head = b""
         self.last = b""
         self.feed(data)
 
     def feed(self, data: bytes) -> None:
         self.size += len(data)
-        self.last = (self.last + data)[-TAIL_BYTES:]
+        if len(self.head) < HEAD_KEPT:
+            self.head += data[: HEAD_KEPT - len(self.head)]
+        self.last = (self.last + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+
+
+def _digest(line: bytes) -> bytes:
+    return blake2b(line, digest_size=16).digest()
