@@ -27,11 +27,8 @@ def second_header(state: State, at: datetime) -> None:
         state.lineage = _lineage(state, state.first, None)
 
 
-def is_inherited(state: State, line: Line[Any]) -> bool:
+def is_inherited(state: State, lineage: Lineage, line: Line[Any]) -> bool:
     """Whether the line is a copy. What the totals need of it is remembered, nothing else. Ends the prefix."""
-    lineage = state.lineage
-    if lineage is None:
-        return False
     if _is_own(lineage, line):
         state.lineage = None
         return False

@@ -42,7 +42,8 @@ def _by_prefix() -> dict[bytes, Route[Any]]:
 
 
 _ROUTES = _by_prefix()
-_ITEM_ROUTES = {name.encode(): route for name, route in routes.ITEMS.items()}
+_ITEM_COMPLETED = b'event_msg","payload":{"type":"item_completed"'
+_ITEM_ROUTES: dict[bytes | None, Route[Any]] = {name.encode(): route for name, route in routes.ITEMS.items()}
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Codex(Source[State]):
             return iter(_from_head(record, state))
         route = None
         if (found := _PREFIX.match(record.line)) is not None:
-            item = found[3]
-            route = _ROUTES.get(found[2]) if item is None else _ITEM_ROUTES.get(item)
+            kind = found[2]
+            route = _ITEM_ROUTES.get(found[3]) if kind == _ITEM_COMPLETED else _ROUTES.get(kind)
         if route is None:
             return iter(_by_kind(record, state))
         return iter(_handle(route, record, state))
@@ -92,7 +93,7 @@ def _handle(route: Route[Any], record: Record, state: State) -> Iterable[Event]:
     line = record.decode(route.decoder)
     if record.offset == 0:
         state.thread = ""  # the first line is the file's own header, whatever the file is called by now
-    if state.lineage is not None and lineage.is_inherited(state, line):
+    if state.lineage is not None and lineage.is_inherited(state, state.lineage, line):
         return ()
     return route.handle(state, line)
 

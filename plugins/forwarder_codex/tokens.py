@@ -64,19 +64,22 @@ def remember_response(memory: Tokens, response_id: str) -> None:
     remember(memory.responses, RESPONSES)
 
 
-def snapshot(state: State, at: datetime, key: Key, previous: Pressure | None) -> ContextSnapshot | None:
-    """How full the context is, as far as Codex has said so."""
+def at_turn_end(state: State, at: datetime) -> list[Event]:
+    """How full the context is, if Codex has said so."""
+    used = state.tokens.used
+    return [] if used is None else [_snapshot(state, at, (state.session.id, state.turn.key), used)]
+
+
+def _snapshot(state: State, at: datetime, key: Key, used: int, previous: Pressure | None = None) -> ContextSnapshot:
     memory = state.tokens
-    if memory.used is None:
-        return None
     return ContextSnapshot(
         key=key,
         time=at,
         session=state.session,
         turn=state.turn.count or None,
-        used_tokens=memory.used,
+        used_tokens=used,
         context_window=memory.window,
-        percent=round(100 * memory.used / memory.window, 1) if memory.window else None,
+        percent=round(100 * used / memory.window, 1) if memory.window else None,
         pressure=memory.pressure,
         previous_pressure=previous,
     )
@@ -157,8 +160,7 @@ def _context(state: State, at: datetime, info: TokenInfo, events: list[Event]) -
     before, memory.pressure = memory.pressure, _pressure(used / window)
     if memory.pressure != before:
         key = (state.session.id, "pressure", milliseconds(at))
-        if (event := snapshot(state, at, key, before)) is not None:
-            events.append(event)
+        events.append(_snapshot(state, at, key, used, before))
 
 
 def _pressure(share: float) -> Pressure:

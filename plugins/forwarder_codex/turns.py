@@ -85,9 +85,7 @@ def end(state: State, at: datetime, outcome: TurnOutcome, duration_ms: int | Non
     if not turn.is_open:
         return []
     turn.is_open = turn.is_review = False
-    events = calls.close_all(state, at)
-    if (context := tokens.snapshot(state, at, (state.session.id, turn.key), None)) is not None:
-        events.append(context)
+    events = calls.close_all(state, at) + tokens.at_turn_end(state, at)
     if duration_ms is None and outcome != "unknown" and turn.started is not None and state.header_time is None:
         duration_ms = milliseconds(at) - milliseconds(turn.started)
     events.append(

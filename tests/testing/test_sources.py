@@ -152,11 +152,25 @@ class Zoneless(Adder):
         return Notification(key=(1,), time=time, session=Session(agent="adder", id="s"), kind="sum", message="")
 
 
+@dataclass(frozen=True)
+class Amnesiac(Adder):
+    """Tells one event less whenever it goes on from a checkpoint."""
+
+    runs: dict[int, int] = field(default_factory=dict[int, int])
+
+    def map(self, record: Record, state: Total) -> Iterator[Event]:
+        record.json()
+        self.runs[record.offset] = self.runs.get(record.offset, 0) + 1
+        if self.runs[record.offset] == 1:
+            yield self.event(record, state)
+
+
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
         (Forgetful, "cut at byte 0 the events are not the same"),
         (Random, "cut at byte 0 the events are not the same"),
+        (Amnesiac, "1 events became 0"),
         (Lenient, "byte 0: the line without its last byte is skipped silently"),
         (Homely, "depend on the folder"),
         (Keyless, "empty key"),

@@ -83,11 +83,11 @@ def meta(at: float = 0.1, thread: str = THREAD, ordinal: int | None = None, **fi
 
 
 def started(turn: str = TURN, at: float = 1, ordinal: int | None = None, **fields: object) -> bytes:
-    return event("task_started", at, ordinal, turn_id=turn, **fields)
+    return line("event_msg", {"type": "task_started", "turn_id": turn} | fields, at, ordinal)
 
 
 def complete(turn: str = TURN, at: float = 9, **fields: object) -> bytes:
-    return event("task_complete", at, turn_id=turn, last_agent_message=None, **fields)
+    return line("event_msg", {"type": "task_complete", "turn_id": turn, "last_agent_message": None} | fields, at)
 
 
 def aborted(turn: str = TURN, at: float = 9) -> bytes:

@@ -331,3 +331,88 @@ def test_a_command_of_the_person_is_no_tool_call() -> None:
 
     assert [(c.input, c.exit_code) for c in only(UserCommand, events)] == [("make test", 2)]
     assert only(ToolCallStart, events) == []
+
+
+def test_the_extended_mode_tells_how_a_command_ended() -> None:
+    """Only early 2026 could store it; it ends a command that ran on, and enriches the output of another."""
+    end = event("exec_command_end", call_id="call_1", exit_code=2, duration={"secs": 1, "nanos": 0})
+
+    assert outcomes(read(meta(), started(), call(), output(RUNNING), end)) == [("call_1", "error")]
+    assert outcomes(read(meta(), started(), call(), end, output("?"))) == [("call_1", "error")]
+
+
+@pytest.mark.parametrize("kind", ["patch_apply_end", "mcp_tool_call_end", "exec_command_end"])
+def test_an_end_event_of_no_call_adds_nothing(kind: str) -> None:
+    """Its call stands in a part of the thread that this file does not hold."""
+    assert ends(read(meta(), started(), event(kind, call_id="call_9"), complete())) == []
+
+
+def test_an_end_event_that_says_nothing_changes_nothing() -> None:
+    """The output decides then."""
+    silent = [event(kind, call_id="call_1") for kind in ("patch_apply_end", "mcp_tool_call_end", "exec_command_end")]
+
+    assert outcomes(read(meta(), started(), call(), *silent, output(OK))) == [("call_1", "ok")]
+
+
+def test_an_item_in_progress_ends_nothing() -> None:
+    """The next one of the same call does."""
+    events = read(meta(), started(), call(), output(RUNNING), command(status="in_progress"), command(at=4))
+
+    assert outcomes(events) == [("call_1", "ok")]
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(0, "ok"), (7, "error"), (None, "unknown")])
+def test_without_a_status_the_exit_code_decides(code: int | None, outcome: str) -> None:
+    """And without either nobody knows."""
+    item_line = command("exec-1", status=None, exit_code=code)
+
+    assert outcomes(read(meta(), started(), item_line)) == [("exec-1", outcome)]
+
+
+def test_a_shell_call_without_an_id_is_no_call() -> None:
+    """Nothing could ever end it."""
+    assert only(ToolCallStart, read(meta(), started(), response_item("local_shell_call", action={}))) == []
+
+
+def test_a_web_search_written_twice_is_one() -> None:
+    """Its id says so."""
+    search = response_item("web_search_call", id="ws_1", status="failed", action=None)
+
+    assert outcomes(read(meta(), started(), search, search)) == [("ws_1", "error")]
+
+
+def test_a_command_of_the_person_can_be_plain_text() -> None:
+    """Whether the command is an array is up to the version."""
+    commands = [command(f"u-{n}", source="user_shell", command=c) for n, c in enumerate(("ls -l", ["ls", "-l"]))]
+
+    assert [c.input for c in only(UserCommand, read(meta(), *commands))] == ["ls -l", "ls -l"]
+
+
+@pytest.mark.parametrize("metadata", ['{"duration_seconds":0.4}', '{"exit_code":"none"}'])
+def test_wrapped_output_without_an_exit_code_is_unknown(metadata: str) -> None:
+    """The wrapper is Codex's own; what it leaves out is not guessed."""
+    text = '{"output":"x","metadata":' + metadata + "}"
+
+    assert outcomes(read(meta(), started(), call(), output(text))) == [("call_1", "unknown")]
+
+
+def test_write_stdin_to_a_process_that_nobody_started_ends_only_itself() -> None:
+    """Its command was started in a part of the thread that this file does not hold."""
+    stdin = call("write_stdin", "call_2", arguments='{"session_id": 5}')
+    events = read(meta(), started(), call(), output(RUNNING), stdin, output(OK, "call_2"))
+
+    assert outcomes(events) == [("call_2", "ok")]
+
+
+def test_an_item_that_only_started_tells_nothing() -> None:
+    """No version stores it; it looks like the completed one."""
+    begun = command("exec-1").replace(b"item_completed", b"item_started")
+
+    assert outcomes(read(meta(), started(), begun)) == []
+
+
+def test_an_item_without_a_duration_leaves_the_stated_one() -> None:
+    """The output's header has one too."""
+    [end] = ends(read(meta(), started(), call(), command(duration=None), output(OK)))
+
+    assert end.duration_ms == 1000

@@ -10,6 +10,7 @@ from .lines import (
     call,
     command,
     complete,
+    dumps,
     event,
     item,
     kinds,
@@ -18,6 +19,7 @@ from .lines import (
     output,
     prompt,
     read,
+    stamp,
     started,
     token_count,
     token_record,
@@ -133,3 +135,17 @@ def test_the_first_line_is_the_files_own_whatever_the_file_is_called() -> None:
     [start] = only(SessionStart, read(meta(thread=PARENT)))
 
     assert start.session.id == PARENT != THREAD
+
+
+def test_an_id_that_only_looks_dated_says_nothing() -> None:
+    """Then the burst decides."""
+    odd = "zzzzzzzz" + OLD[8:]
+
+    assert kinds(read(meta(forked_from_id=PARENT), started(odd, at=0.2))) == {"SessionStart": 1}
+
+
+def test_a_second_bare_header_is_ignored() -> None:
+    """Only the first line is the file's own."""
+    headers = [dumps({"id": thread, "timestamp": stamp(0)}) for thread in (THREAD, PARENT)]
+
+    assert kinds(read(*headers)) == {"SessionStart": 1}

@@ -201,3 +201,15 @@ def test_a_change_of_pressure_is_told_at_once() -> None:
         ("at_limit", "normal"),
         (None, "normal"),
     ]
+
+
+def test_an_unchanged_high_pressure_is_told_once() -> None:
+    """Only changes are news between the ends of turns."""
+    events = read(meta(), *[token_count(usage(n), usage(n), at=n) for n in (910, 920)])
+
+    assert [e.pressure for e in only(ContextSnapshot, events)] == ["near_limit"]
+
+
+def test_a_context_of_nothing_is_not_told() -> None:
+    """An empty usage says nothing about the context."""
+    assert only(ContextSnapshot, read(meta(), started(), token_count(usage(0), usage(0)), complete())) == []

@@ -318,3 +318,34 @@ def test_sub_agents_of_the_first_tools_come_and_go() -> None:
 
     assert [(s.child, s.description, s.prompt_bytes) for s in only(AgentSpawn, events)] == [("t2", "do it", 5)]
     assert [(e.child, e.outcome) for e in only(AgentEnd, events)] == [("t2", "completed")]
+
+
+def test_an_agents_activity_can_be_an_event() -> None:
+    """Legacy files have no items."""
+    lines = [event("sub_agent_activity", agent_thread_id="t2", kind=kind) for kind in ("started", "interrupted")]
+    events = read(meta(), started(), *lines)
+
+    assert [(e.child, e.outcome) for e in only(AgentEnd, events)] == [("t2", "interrupted")]
+
+
+def test_a_start_written_twice_is_one_turn() -> None:
+    """The open turn goes on."""
+    assert kinds(read(meta(), started(), started(at=2), complete())) == {
+        "SessionStart": 1,
+        "TurnStart": 1,
+        "TurnEnd": 1,
+    }
+
+
+def test_an_end_without_a_start_ends_nothing() -> None:
+    """Its start was lost with a torn line, or stands in another file."""
+    assert turn_ends(read(meta(), complete())) == []
+
+
+def test_an_error_of_its_own_is_the_turns_error() -> None:
+    """Only the extended mode stores it, beside the turn's end: one fact, one key."""
+    error: dict[str, Any] = {"message": "m", "codex_error_info": {}}
+    told = only(ModelError, read(meta(), started(), event("error", **error), complete(error=error)))
+
+    assert len({e.key for e in told}) == 1
+    assert told[0].error_type is None
