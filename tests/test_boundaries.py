@@ -94,9 +94,10 @@ def imported(nodes: Iterator[ast.AST]) -> set[str]:
 
 
 def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when the module is imported."""
+    """What runs when the module is imported; what only a type checker reads does not."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        is_for_types = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not is_for_types and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from outside_functions(child)
 

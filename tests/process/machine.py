@@ -12,11 +12,9 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from random import Random
 from typing import Any
 
 FORWARDER = str(Path(sys.executable).with_name("forwarder"))
-SAMPLES = Path(__file__).parents[1] / "plugins" / "codex" / "samples"
 PATIENCE_SECONDS = 60.0  # of a condition that must come true: only a failing test waits as long
 
 Event = dict[str, Any]
@@ -132,33 +130,6 @@ class Machine:
         return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
 
 
-class Pieces:
-    """Writes contents to files in pieces of random sizes that end anywhere, also inside a character."""
-
-    def __init__(self, contents: dict[Path, bytes], random: Random, *, largest: int) -> None:
-        self._rest = {path: memoryview(content) for path, content in contents.items()}
-        self._random = random
-        self._largest = largest
-
-    @property
-    def is_done(self) -> bool:
-        return not self._rest
-
-    def write(self, count: int) -> None:
-        """So many pieces, each to a file that is not complete yet."""
-        for _ in range(count):
-            if self._rest:
-                path = self._random.choice(list(self._rest))
-                rest = self._rest[path]
-                size = self._random.randint(1, self._largest)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("ab", buffering=0) as file:
-                    file.write(rest[:size])
-                self._rest[path] = rest[size:]
-                if not self._rest[path]:
-                    del self._rest[path]
-
-
 def ids(events: Iterable[Event]) -> list[str]:
     """The ids in order, as often as they occur."""
     return [event["id"] for event in events]
@@ -172,23 +143,4 @@ def totals(events: Iterable[Event]) -> dict[tuple[str, str], int]:
             for name in ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"):
                 key = (event["session_id"], name)
                 found[key] = found.get(key, 0) + event.get(name, 0)
-    return found
-
-
-def recordings() -> list[Path]:
-    """The folders of all recorded scenarios, each laid out like an agent's home."""
-    return sorted(path for path in SAMPLES.iterdir() if path.is_dir())
-
-
-def sessions(home: Path) -> dict[Path, bytes]:
-    """The recorded plain session files, as they would lie in `home`, up to their last newline.
-
-    A scenario that is another's files after a migration is left out: its files have the same names.
-    """
-    found: dict[Path, bytes] = {}
-    for scenario in recordings():
-        if scenario.name != "migrate-after-A":
-            for path in scenario.rglob("rollout-*.jsonl"):
-                content = path.read_bytes()
-                found[home / path.relative_to(scenario)] = content[: content.rfind(b"\n") + 1]
     return found

@@ -7,35 +7,37 @@ from random import Random
 
 import pytest
 
-from tests.process.machine import Machine, Pieces, ids, sessions, totals
+from tests.process.machine import Machine, ids, totals
+from tests.process.writing import Pieces, answering, sessions
 
 pytestmark = pytest.mark.slow
 
 ROUNDS = 50
+PIECES = 2_000  # about as many as the rounds write, so that the files are never quiet for long
 
 
 async def test_fifty_kills_lose_and_double_nothing(machine: Machine) -> None:
     """SIGKILL while lines are written, read, journalled and archived; the last start has to put everything right."""
     random = Random(4)
-    contents = sessions(machine.home)
-    pieces = Pieces(contents, random, largest=2 * sum(map(len, contents.values())) // (ROUNDS * 10))
+    contents = sessions(machine.home) | answering(machine.home, files=10, answers=2_000)
+    pieces = Pieces(contents, random, largest=2 * sum(map(len, contents.values())) // PIECES)
     machine.configure(machine.archive_sink())
 
     for _ in range(ROUNDS):
         await one_life(machine, pieces, random)
     while not pieces.is_done:
         pieces.write(100)
-    expected = await machine.replay(machine.home)
     async with machine.running() as process:
         await machine.until(machine.is_read, "everything is read", process=process)
 
+    expected = await machine.replay(machine.home)
     assert sorted(ids(machine.journalled())) == sorted(ids(expected))
     assert sorted(ids(machine.archived())) == sorted(ids(expected))
     assert totals(machine.archived()) == totals(expected)
 
 
 async def one_life(machine: Machine, pieces: Pieces, random: Random) -> None:
-    """Start, write beside it, and kill: now and then during the start, mostly a moment after it began to work."""
+    """Start and kill: now and then during the start, mostly in the middle of the work, which goes on all the time."""
     pieces.write(5)
     process = await machine.started()
     if random.random() < 0.8:
@@ -44,7 +46,8 @@ async def one_life(machine: Machine, pieces: Pieces, random: Random) -> None:
         await machine.until(
             lambda: journal.exists() and journal.stat().st_mtime_ns != before, "it has begun to work", process=process
         )
-    pieces.write(5)
-    await asyncio.sleep(random.random() * 0.2)
+    for _ in range(random.randrange(40)):
+        pieces.write(2)
+        await asyncio.sleep(random.random() * 0.01)
     process.kill()
     await process.wait()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.http_peer import HttpPeer
-from tests.process.machine import Machine, Pieces, ids, sessions, totals
+from tests.process.machine import Machine, ids, totals
+from tests.process.writing import Pieces, answering, answers_of, sessions
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +38,7 @@ async def test_recorded_sessions_written_in_pieces_arrive_once(machine: Machine)
 
 async def test_five_hundred_files_at_once_arrive_once(machine: Machine) -> None:
     """More files than any watcher's buffer, each growing in pieces cut inside characters of three and four bytes."""
-    contents = {path: session(number) for number, path in enumerate(paths(machine.home, 500))}
-    pieces = Pieces(contents, Random(2), largest=400)
+    pieces = Pieces(answering(machine.home, files=500, answers=3), Random(2), largest=400)
     async with HttpPeer() as peer:
         machine.configure(http_sink(peer))
         async with machine.running() as process:
@@ -49,32 +47,10 @@ async def test_five_hundred_files_at_once_arrive_once(machine: Machine) -> None:
                 await asyncio.sleep(0)
             await machine.until(lambda: len(texts(peer)) >= 500 * 3, "all answers have arrived", process=process)
 
-    assert sorted(texts(peer)) == sorted(f"{number}.{line} 東京 🙂" for number in range(500) for line in range(3))
+    assert sorted(texts(peer)) == sorted(text for number in range(500) for text in answers_of(number, 3))
     assert len(peer.ids()) == len(set(peer.ids()))
-
-
-def paths(home: Path, count: int) -> list[Path]:
-    """Where so many sessions of one day lie."""
-    day = home / "sessions" / "2026" / "11" / "21"
-    return [day / f"rollout-2026-11-21T01-12-22-0beec0de-70a0-77a3-bf05-{number:012x}.jsonl" for number in range(count)]
-
-
-def session(number: int) -> bytes:
-    """A header and three answers."""
-    meta = {"id": f"0beec0de-70a0-77a3-bf05-{number:012x}", "timestamp": TIME, "cwd": "/home/dev", "source": "cli"}
-    answers = [{"type": "agent_message", "message": f"{number}.{line} 東京 🙂"} for line in range(3)]
-    lines = [line("session_meta", meta), *(line("event_msg", answer) for answer in answers)]
-    return "".join(lines).encode()
-
-
-def line(kind: str, payload: dict[str, str]) -> str:
-    """As the agent writes it, with characters of several bytes as they are."""
-    return json.dumps({"timestamp": TIME, "type": kind, "payload": payload}, ensure_ascii=False) + "\n"
 
 
 def texts(peer: HttpPeer) -> list[str]:
     """The answers that have arrived, as often as they came."""
     return [event["text"] for event in peer.events() if event["type"] == "response"]
-
-
-TIME = "2026-11-21T01:12:22.418Z"

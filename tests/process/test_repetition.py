@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.machine import Machine, ids, recordings, sessions, totals
+from tests.process.machine import Machine, ids, totals
+from tests.process.writing import recordings, sessions
 
 pytestmark = pytest.mark.slow
 
