@@ -161,7 +161,7 @@ class RateLimit(Event, frozen=True, kw_only=True):
     window: str
     used_percent: float
     window_minutes: int | None = None
-    resets_at: str | None = None
+    resets_at: Id | None = None
 
 
 class ToolCallStart(Event, frozen=True, kw_only=True):
