@@ -13,7 +13,7 @@ from tests.process.writing import Pieces, answering, sessions
 pytestmark = pytest.mark.slow
 
 ROUNDS = 50
-PIECES = 2_000  # about as many as the rounds write, so that the files are never quiet for long
+PIECES = 2_500  # about as many as the rounds write, so that the files are never quiet for long
 
 
 async def test_fifty_kills_lose_and_double_nothing(machine: Machine) -> None:
