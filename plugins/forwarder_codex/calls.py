@@ -31,6 +31,7 @@ _PROCESS = re.compile(r'"session_id"\s*:\s*"?([\w-]+)')
 
 
 def on_call(state: State, line: Line[Call]) -> Iterable[Event]:
+    """function_call and custom_tool_call: what the model asked for, also when the arguments are no JSON."""
     payload = line.payload
     tool, kind, server = classify(payload.name, payload.namespace)
     text = payload.arguments if payload.arguments is not None else payload.input or ""
@@ -43,6 +44,7 @@ def on_call(state: State, line: Line[Call]) -> Iterable[Event]:
 
 
 def on_local_shell(state: State, line: Line[LocalShellCall]) -> Iterable[Event]:
+    """The model's built-in shell; its output is a function_call_output."""
     payload = line.payload
     call_id = payload.call_id or payload.id
     if call_id is None:
@@ -63,6 +65,7 @@ def on_web_search(state: State, line: Line[WebSearchCall]) -> Iterable[Event]:
 
 
 def on_output(state: State, line: Line[CallOutput]) -> Iterable[Event]:
+    """End the call, unless the output only says that the command goes on."""
     payload = line.payload
     call_id = payload.call_id
     call = state.calls.open.get(call_id) if call_id is not None else None
@@ -84,6 +87,7 @@ def on_output(state: State, line: Line[CallOutput]) -> Iterable[Event]:
 
 
 def on_patch_end(state: State, line: Line[PatchEnd]) -> Iterable[Event]:
+    """Comes before the output line, which does not always say whether the patch was applied."""
     call = state.calls.open.get(line.payload.call_id)
     if call is not None and line.payload.success is not None:
         call.outcome = "ok" if line.payload.success else "error"
@@ -91,6 +95,7 @@ def on_patch_end(state: State, line: Line[PatchEnd]) -> Iterable[Event]:
 
 
 def on_mcp_end(state: State, line: Line[McpEnd]) -> Iterable[Event]:
+    """Comes before the output line, whose text does not say that the tool failed."""
     payload = line.payload
     call = state.calls.open.get(payload.call_id)
     if call is None:
@@ -104,6 +109,7 @@ def on_mcp_end(state: State, line: Line[McpEnd]) -> Iterable[Event]:
 
 
 def on_exec_end(state: State, line: Line[ExecEnd]) -> Iterable[Event]:
+    """Ends a command that ran on; for any other the output line follows."""
     payload = line.payload
     call = state.calls.open.get(payload.call_id)
     if call is None:

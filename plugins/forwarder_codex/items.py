@@ -45,6 +45,7 @@ class Facts(Struct, gc=False):
 
 
 def on_command(state: State, line: Line[Completed[CommandItem]]) -> Iterable[Event]:
+    """A command: of a call, of a script, or typed by the person. `in_progress` is no end."""
     item = line.payload.item
     if item.source == "user_shell":
         return [_user_command(state, line)]
@@ -60,6 +61,7 @@ def on_command(state: State, line: Line[Completed[CommandItem]]) -> Iterable[Eve
 
 
 def on_file_change(state: State, line: Line[Completed[FileChangeItem]]) -> Iterable[Event]:
+    """A patch; its own duration is missing, so the item's times stand for it."""
     item = line.payload.item
     ms = _between(line.payload)
     text = calls.as_text(item.changes)
@@ -109,10 +111,12 @@ def on_collab(state: State, line: Line[Completed[CollabItem]]) -> Iterable[Event
 
 
 def on_agent_item(state: State, line: Line[Completed[SubAgentActivity]]) -> Iterable[Event]:
+    """The second multi-agent tools (0.169: gpt-6)."""
     return _activity(state, line.timestamp, line.payload.item)
 
 
 def on_agent_event(state: State, line: Line[SubAgentActivity]) -> Iterable[Event]:
+    """The same as a legacy event."""
     return _activity(state, line.timestamp, line.payload)
 
 

@@ -22,20 +22,24 @@ WRITTEN_BY_CODEX = (
 
 
 def on_user_event(state: State, line: Line[UserMessage]) -> Iterable[Event]:
+    """Legacy: what was submitted; 0.34 and 0.36 mark with a kind what Codex wrote itself."""
     if line.payload.kind not in {None, "plain"}:
         return ()
     return _prompt(state, line.timestamp, line.payload.message)
 
 
 def on_user_item(state: State, line: Line[Completed[MessageItem]]) -> Iterable[Event]:
+    """What was submitted; pictures among it are left out."""
     return _prompt(state, line.timestamp, joined(line.payload.item.content))
 
 
 def on_agent_event(state: State, line: Line[AgentMessage]) -> Iterable[Event]:
+    """Legacy: one answer."""
     return _response(state, line.timestamp, line.payload.message)
 
 
 def on_agent_item(state: State, line: Line[Completed[MessageItem]]) -> Iterable[Event]:
+    """One answer, commentary included."""
     return _response(state, line.timestamp, joined(line.payload.item.content))
 
 
@@ -57,11 +61,13 @@ def on_message(state: State, line: Line[Ignored]) -> Iterable[Event]:
 
 
 def on_review_begins(state: State, line: Line[Ignored]) -> Iterable[Event]:
+    """Until its end the prompts are those that Codex writes for the reviewer."""
     state.turn.is_review = True
     return ()
 
 
 def on_review_ends(state: State, line: Line[Ignored]) -> Iterable[Event]:
+    """Prompts are a person's again."""
     state.turn.is_review = False
     return ()
 

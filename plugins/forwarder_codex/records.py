@@ -34,6 +34,8 @@ class Ignored(Struct, gc=False):
 
 
 class Tag(Struct, gc=False):
+    """Only what kind it is."""
+
     type: str | None = None
 
 
@@ -98,6 +100,8 @@ class TurnContext(Struct, gc=False):
 
 
 class Attribution(Struct, gc=False):
+    """0.166+: "user", "exec", or null for clients of the app server."""
+
     turn_trigger: str | None = None
 
 
@@ -111,6 +115,8 @@ class TaskStarted(Struct, gc=False):
 
 
 class HttpStatus(Struct, gc=False):
+    """Inside an error that has one."""
+
     http_status_code: int | None = None
 
 
@@ -176,6 +182,8 @@ class Call(Struct, gc=False):
 
 
 class LocalShellCall(Struct, gc=False):
+    """The model's built-in shell; older ones have no `call_id` but an `id`."""
+
     call_id: str | None = None
     id: str | None = None
     action: Any = None
@@ -197,6 +205,8 @@ class CallOutput(Struct, gc=False):
 
 
 class Duration(Struct, gc=False):
+    """As Rust writes it."""
+
     secs: int = 0
     nanos: int = 0
 
@@ -209,10 +219,14 @@ class PatchEnd(Struct, gc=False):
 
 
 class McpOk(Struct, gc=False):
+    """The server answered, perhaps with an error."""
+
     isError: bool | None = None  # noqa: N815  (MCP's own spelling)
 
 
 class McpResult(Struct, gc=False):
+    """Exactly one of the two: an answer, or why there is none."""
+
     Ok: McpOk | None = None
     Err: str | None = None
 
@@ -237,11 +251,15 @@ class ExecEnd(Struct, gc=False):
 
 
 class MessageItem(Struct, gc=False):
+    """UserMessage and AgentMessage."""
+
     id: str
     content: list[Part]
 
 
 class CommandItem(Struct, gc=False):
+    """CommandExecution; its id is that of the call, or `exec-<uuid>` inside a script."""
+
     id: str
     command: list[str] | str = ""
     source: str | None = None
@@ -252,6 +270,8 @@ class CommandItem(Struct, gc=False):
 
 
 class FileChangeItem(Struct, gc=False):
+    """FileChange: one applied patch."""
+
     id: str
     changes: Any = None
     status: str | None = None
@@ -306,6 +326,8 @@ class Completed(Struct, Generic[I], gc=False):
 
 
 class Usage(Struct, gc=False):
+    """Input includes cached, output includes reasoning; `total_tokens` is an estimate at times."""
+
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_input_tokens: int | None = None
@@ -323,6 +345,8 @@ class TokenRecord(Struct, gc=False):
 
 
 class TokenInfo(Struct, gc=False):
+    """Of the thread so far, and of the last response."""
+
     total_token_usage: Usage
     last_token_usage: Usage = field(default_factory=Usage)
     model_context_window: int | None = None
@@ -338,6 +362,8 @@ class RateWindow(Struct, gc=False):
 
 
 class RateLimits(Struct, gc=False):
+    """`limit_id` (0.133+) names the limit that the windows belong to; a window without news is null."""
+
     limit_id: str | None = None
     primary: RateWindow | None = None
     secondary: RateWindow | None = None

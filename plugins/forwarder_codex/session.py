@@ -58,6 +58,7 @@ def on_bare_header(state: State, header: BareHeader) -> Iterable[Event]:
 
 
 def on_turn_context(state: State, line: Line[TurnContext]) -> Iterable[Event]:
+    """The folder and the model from here on; repeated with every request until 0.104."""
     context = line.payload
     cwd = as_path(context.cwd) if context.cwd else state.session.cwd
     if cwd != state.session.cwd:

@@ -16,6 +16,7 @@ PRESSURES: tuple[tuple[float, Pressure], ...] = ((1.0, "at_limit"), (0.9, "near_
 
 
 def on_token_record(state: State, line: Line[TokenRecord]) -> Iterable[Event]:
+    """Exact usage of one response; what it covers is taken off the next step of the totals."""
     record, memory = line.payload, state.tokens
     if record.thread_id != state.session.id or record.response_id in memory.responses:
         return ()
@@ -34,6 +35,7 @@ def on_token_record(state: State, line: Line[TokenRecord]) -> Iterable[Event]:
 
 
 def on_token_count(state: State, line: Line[TokenCount]) -> Iterable[Event]:
+    """Running totals become a step; windows of rate limits become gauges."""
     events: list[Event] = []
     if (info := line.payload.info) is not None:
         now = _parts(info.total_token_usage)

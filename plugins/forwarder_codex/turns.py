@@ -15,6 +15,7 @@ TRIGGERS: dict[str | None, Trigger] = {"user": "human", "exec": "sdk"}
 
 
 def on_started(state: State, line: Line[TaskStarted]) -> Iterable[Event]:
+    """Begin a turn; a second mark with the id of the open turn is the same turn."""
     payload = line.payload
     state.has_turn_marks = True
     if payload.model_context_window is not None:
@@ -27,6 +28,7 @@ def on_started(state: State, line: Line[TaskStarted]) -> Iterable[Event]:
 
 
 def on_complete(state: State, line: Line[TaskComplete]) -> Iterable[Event]:
+    """End the open turn. Only an error makes it failed: a missing answer is normal after a compaction."""
     payload = line.payload
     state.has_turn_marks = True
     events: list[Event] = []
@@ -38,6 +40,7 @@ def on_complete(state: State, line: Line[TaskComplete]) -> Iterable[Event]:
 
 
 def on_aborted(state: State, line: Line[TurnAborted]) -> Iterable[Event]:
+    """End the open turn, whatever the reason given."""
     return end(state, line.timestamp, "interrupted", line.payload.duration_ms)
 
 
@@ -104,6 +107,7 @@ def end(state: State, at: datetime, outcome: TurnOutcome, duration_ms: int | Non
 
 
 def on_compacted(state: State, line: Line[Compacted]) -> Iterable[Event]:
+    """The one line of the three about a compaction that is counted."""
     summary = line.payload.message
     return compaction(state, line.timestamp, len(summary) if summary else None)
 

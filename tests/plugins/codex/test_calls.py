@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forwarder import Event, ToolCallEnd, ToolCallStart, TurnEnd, UserCommand
+from forwarder import Event, ToolCallEnd, ToolCallStart
 
 from .lines import (
     OK,
@@ -21,7 +21,6 @@ from .lines import (
     event,
     item,
     meta,
-    ms,
     only,
     output,
     read,
@@ -281,58 +280,6 @@ def test_names_tell_the_kind_of_tool(
     assert (start.tool, start.tool_kind, start.mcp_server) == (tool, kind, server)
 
 
-def test_what_a_script_ran_are_calls_inside_it() -> None:
-    """Without the items every code-mode session looks like exec, exec, exec."""
-    patch = item("FileChange", "exec-2", at=4, changes={"/x": {"type": "add"}}, status="completed", stdout="Success.")
-    mcp = item("McpToolCall", "exec-3", at=5, server="demo", tool="boom", arguments={"q": 1}, status="failed")
-    lines = [script(), command("exec-1", at=3, code=4), patch, mcp, output("Script completed\nWall time 3 seconds\n")]
-    events = read(meta(), started(), *lines, complete())
-
-    nested = [start for start in only(ToolCallStart, events) if start.parent_call_id == "call_1"]
-    assert [(n.tool, n.tool_kind, n.input) for n in nested] == [
-        ("exec_command", "shell", "make test"),
-        ("apply_patch", "edit", '{"/x":{"type":"add"}}'),
-        ("demo.boom", "mcp", '{"q":1}'),
-    ]
-    assert [e.outcome for e in ends(events)] == ["error", "ok", "error", "ok"]
-    assert only(TurnEnd, events)[0].tool_calls == 4
-
-
-def test_a_nested_call_begins_its_duration_before_its_end() -> None:
-    """The item is only written at the end."""
-    events = read(meta(), started(), script(at=2), command("exec-1", at=4, seconds=0.5))
-
-    assert [round(e.time.timestamp() * 1000) for e in events if "exec-1" in e.key] == [ms(3.5), ms(4)]
-
-
-def test_a_nested_call_belongs_to_the_script_that_was_there_when_it_began() -> None:
-    """A script that yielded goes on beside the next one."""
-    yielded = output("Script running with cell ID 4\nWall time 0.2 seconds\nOutput:\n", at=3)
-    late = command("exec-1", at=6, seconds=0, duration={"secs": 3, "nanos": 0})
-    events = read(meta(), started(), script(at=2), yielded, script(call_id="call_2", at=5), late)
-
-    assert [s.parent_call_id for s in only(ToolCallStart, events) if s.call_id == "exec-1"] == ["call_1"]
-
-
-def test_a_script_that_runs_on_has_no_known_outcome() -> None:
-    """`wait` reports for the rest of it; the call itself is closed with the turn."""
-    yielded = output("Script running with cell ID 4\nWall time 0.2 seconds\nOutput:\n")
-    wait = [call("wait", "call_2"), output("Script completed\nWall time 1.8 seconds\nOutput:\n", "call_2")]
-
-    assert outcomes(read(meta(), started(), script(), yielded, *wait, complete())) == [
-        ("call_2", "ok"),
-        ("call_1", "unknown"),
-    ]
-
-
-def test_a_command_of_the_person_is_no_tool_call() -> None:
-    """Typed with `!` in the terminal; the model did not ask for it."""
-    events = read(meta(), started(), command("u-1", source="user_shell", code=2))
-
-    assert [(c.input, c.exit_code) for c in only(UserCommand, events)] == [("make test", 2)]
-    assert only(ToolCallStart, events) == []
-
-
 def test_the_extended_mode_tells_how_a_command_ended() -> None:
     """Only early 2026 could store it; it ends a command that ran on, and enriches the output of another."""
     end = event("exec_command_end", call_id="call_1", exit_code=2, duration={"secs": 1, "nanos": 0})
@@ -354,21 +301,6 @@ def test_an_end_event_that_says_nothing_changes_nothing() -> None:
     assert outcomes(read(meta(), started(), call(), *silent, output(OK))) == [("call_1", "ok")]
 
 
-def test_an_item_in_progress_ends_nothing() -> None:
-    """The next one of the same call does."""
-    events = read(meta(), started(), call(), output(RUNNING), command(status="in_progress"), command(at=4))
-
-    assert outcomes(events) == [("call_1", "ok")]
-
-
-@pytest.mark.parametrize(("code", "outcome"), [(0, "ok"), (7, "error"), (None, "unknown")])
-def test_without_a_status_the_exit_code_decides(code: int | None, outcome: str) -> None:
-    """And without either nobody knows."""
-    item_line = command("exec-1", status=None, exit_code=code)
-
-    assert outcomes(read(meta(), started(), item_line)) == [("exec-1", outcome)]
-
-
 def test_a_shell_call_without_an_id_is_no_call() -> None:
     """Nothing could ever end it."""
     assert only(ToolCallStart, read(meta(), started(), response_item("local_shell_call", action={}))) == []
@@ -379,13 +311,6 @@ def test_a_web_search_written_twice_is_one() -> None:
     search = response_item("web_search_call", id="ws_1", status="failed", action=None)
 
     assert outcomes(read(meta(), started(), search, search)) == [("ws_1", "error")]
-
-
-def test_a_command_of_the_person_can_be_plain_text() -> None:
-    """Whether the command is an array is up to the version."""
-    commands = [command(f"u-{n}", source="user_shell", command=c) for n, c in enumerate(("ls -l", ["ls", "-l"]))]
-
-    assert [c.input for c in only(UserCommand, read(meta(), *commands))] == ["ls -l", "ls -l"]
 
 
 @pytest.mark.parametrize("metadata", ['{"duration_seconds":0.4}', '{"exit_code":"none"}'])
@@ -402,13 +327,6 @@ def test_write_stdin_to_a_process_that_nobody_started_ends_only_itself() -> None
     events = read(meta(), started(), call(), output(RUNNING), stdin, output(OK, "call_2"))
 
     assert outcomes(events) == [("call_2", "ok")]
-
-
-def test_an_item_that_only_started_tells_nothing() -> None:
-    """No version stores it; it looks like the completed one."""
-    begun = command("exec-1").replace(b"item_completed", b"item_started")
-
-    assert outcomes(read(meta(), started(), begun)) == []
 
 
 def test_an_item_without_a_duration_leaves_the_stated_one() -> None:

@@ -112,9 +112,9 @@ def test_a_file_after_a_revert_starts_no_session() -> None:
 
 def test_a_working_folder_is_a_path() -> None:
     """Some versions write URIs; a later turn can run elsewhere."""
-    events = read(meta(cwd="file:///home/dev/my%20shop"), started(), context(cwd="/tmp"), prompt())
+    events = read(meta(cwd="file:///home/dev/my%20shop"), started(), context(cwd="/home/dev/other"), prompt())
 
-    assert [e.session.cwd for e in events] == ["/home/dev/my shop", "/home/dev/my shop", "/tmp"]
+    assert [e.session.cwd for e in events] == ["/home/dev/my shop", "/home/dev/my shop", "/home/dev/other"]
 
 
 def test_the_model_changes_when_it_does() -> None:
