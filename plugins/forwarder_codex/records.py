@@ -100,7 +100,7 @@ class TurnContext(Struct, gc=False):
 
 
 class Attribution(Struct, gc=False):
-    """0.166+: "user", "exec", or null for clients of the app server."""
+    """Seen in 0.169: "user", "exec", or null for clients of the app server."""
 
     turn_trigger: str | None = None
 
@@ -362,7 +362,7 @@ class RateWindow(Struct, gc=False):
 
 
 class RateLimits(Struct, gc=False):
-    """`limit_id` (0.133+) names the limit that the windows belong to; a window without news is null."""
+    """`limit_id` (in newer versions) names the limit that the windows belong to; a window without news is null."""
 
     limit_id: str | None = None
     primary: RateWindow | None = None
