@@ -103,6 +103,8 @@ def _call(event: Shown) -> Said:
     words = _join(event.tool, _duration(event.duration_ms), outcome, exit_code, event.error)
     if event.outcome == "ok":
         return Said("✓", words, "good")
+    if event.outcome == "unknown":
+        return Said("·", words, "plain")
     return Said("✗", words, "bad" if event.outcome == "error" else "waiting")
 
 
