@@ -93,7 +93,7 @@ async def _deliver(sender: Sender, delivery: Delivery, stop: Stop) -> None:
     try:
         await sender.run()
     except SinkClosed as error:
-        _log.info(f"sink {sender.name} is gone: {error}")
+        _log.debug(f"sink {sender.name} is gone: {error}")  # on purpose, as in `| head`: no reason to say anything
         delivery.left(sender.name)
         stop.ask(f"sink {sender.name} is gone")
 
