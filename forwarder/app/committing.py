@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import structlog
@@ -63,11 +64,11 @@ class Committer:
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._pending)
-            await self._make_room()
+            await self._written(self._make_room)
             async with self._changed:
                 self._under_way, self._pending, self._pending_bytes = self._pending, Changes(), 0
                 self._changed.notify_all()
-            await self._commit(self._under_way)
+            await self._written(lambda: self._journal.commit(self._under_way))
             async with self._changed:
                 self._under_way = Changes()
                 self._changed.notify_all()
@@ -80,10 +81,10 @@ class Committer:
         else:
             await self._journal.room()
 
-    async def _commit(self, changes: Changes) -> None:
+    async def _written(self, write: Callable[[], Awaitable[object]]) -> None:
         while True:
             try:
-                await self._journal.commit(changes)
+                await write()
             except sqlite3.OperationalError as error:
                 self._complain(str(error))
                 await self._clock.sleep(RETRY_SECONDS)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 from forwarder.clock import Clock
 from forwarder.errors import ForwarderError
-from forwarder.journal import Changes, Journal
-from forwarder.tail.compression import plain_size
+from forwarder.journal import Changes, Journal, StreamRow
+from forwarder.tail.compression import COMPRESSED_SUFFIXES
 from forwarder.tail.follow import File, Follower
-from forwarder.tail.stream import StreamIndex
+from forwarder.tail.stream import StreamIndex, skipped
 
 FIRST_START = "first_start"
 
@@ -35,28 +36,42 @@ async def report_present(
     now = clock.now().timestamp()
     is_first = FIRST_START not in await journal.notes()
     oldest_wanted = {"all": float("-inf"), "none": float("inf")}[start] if isinstance(start, str) else now - start
-    skipped = Changes()
+    unwanted: list[tuple[File, os.stat_result]] = []
     for file, stat in sorted(_stats(files), key=lambda pair: (pair[1].st_mtime, pair[0])):
         row = index.at(file.source, stat)
         if row is None and is_first and stat.st_mtime < oldest_wanted:
-            try:
-                size = await asyncio.to_thread(plain_size, file.path, stat.st_size)
-            except (OSError, ForwarderError):
-                follower.report(file, is_live=False)  # reading it will say what is wrong with it
-                continue
-            row = index.new(file.source, file.path, stat, skip_until=size)
-            index.update(row)
-            skipped.checkpoints[row.id] = row
-        elif row is None or not _is_read(row.offset, row.skip_until, row.time, stat):
+            unwanted.append((file, stat))
+        elif row is None or not _is_read(row, file.path, stat):
             follower.report(file, is_live=False)
     if is_first:
-        await journal.commit(skipped)
+        await journal.commit(await _skip(unwanted, index, follower))
         await journal.note(FIRST_START, repr(now).encode())
 
 
-def _is_read(offset: int, skip_until: int, time: float, stat: os.stat_result) -> bool:
-    """Whether nothing is left: the plain file ends at the offset, or it has not been touched since it was read."""
-    return stat.st_size == max(offset, skip_until) or (time == stat.st_mtime and offset >= skip_until)
+async def _skip(files: Iterable[tuple[File, os.stat_result]], index: StreamIndex, follower: Follower) -> Changes:
+    """Mark the files as read, apart from those that began to grow meanwhile; a broken one is reported instead."""
+
+    def skip() -> Iterator[tuple[File, StreamRow | None]]:
+        for file, stat in files:
+            try:
+                yield file, skipped(index.new(file.source, file.path, stat))
+            except (OSError, ForwarderError):
+                yield file, None  # reading it will say what is wrong with it
+
+    changes = Changes()
+    for file, row in await asyncio.to_thread(lambda: list(skip())):
+        if row is None:
+            follower.report(file, is_live=False)
+        elif not index.is_known(row):
+            index.update(row)
+            changes.checkpoints[row.id] = row
+    return changes
+
+
+def _is_read(row: StreamRow, path: Path, stat: os.stat_result) -> bool:
+    """Whether nothing is left: it was not touched since it was read to its end."""
+    is_at_end = path.suffix in COMPRESSED_SUFFIXES or stat.st_size == max(row.offset, row.skip_until)
+    return is_at_end and row.time == stat.st_mtime
 
 
 def _stats(files: Iterable[File]) -> Iterable[tuple[File, os.stat_result]]:

@@ -57,17 +57,19 @@ class Intake:
     async def _mapper(self, chunk: Chunk) -> Mapper:
         row = chunk.row
         mapper = self._mappers.get(row.id)
-        if mapper is None:
+        if mapper is None or chunk.is_restarted or mapper.path != Path(row.path):
+            state = b"" if chunk.is_restarted else await self._state(row.id)
             mapper = self._make_mapper(row.source, self._sources[row.source], Path(row.path))
-            state = b"" if chunk.is_restarted else await self._journal.stream_state(row.id)
             if state and not mapper.restore(state):
                 raise JournalDamaged(f"the state of {row.path} in the journal cannot be read")
             self._mappers[row.id] = mapper
             self._forget_some()
-        elif chunk.is_restarted:
-            mapper.restart()
         self._mappers.move_to_end(row.id)
         return mapper
+
+    async def _state(self, stream: int) -> bytes:
+        mapper = self._mappers.get(stream)
+        return mapper.state() if mapper else await self._journal.stream_state(stream)
 
     def _forget_some(self) -> None:
         while len(self._mappers) > MAPPERS_KEPT:

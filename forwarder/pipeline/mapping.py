@@ -42,7 +42,10 @@ class _Saved(msgspec.Struct):
 
 
 class Mapper:
-    """Maps the records of one stream, in order; `path` is its file. `now` is the wall clock, for records that tell no time at all."""
+    """Maps the records of one stream, whose file is at `path`, in order.
+
+    `now` is the wall clock, for records that tell no time at all.
+    """
 
     def __init__(
         self,
@@ -87,11 +90,13 @@ class Mapper:
         """The events of the records; those of records that begin before `skip_until` only change the state."""
         mapped, start, before = Mapped(), 0, self.state()
         for position, record in enumerate(records):
+            is_wanted = record.offset >= skip_until
             try:
-                self._map_one(record, mapped if record.offset >= skip_until else Mapped())
+                self._map_one(record, mapped if is_wanted else Mapped())
             except Exception as error:  # noqa: BLE001 - one of three such edges: a bug in a source costs one record
                 self._put_back(before, records[start:position])
-                self._explain(record, error, mapped)
+                if is_wanted:
+                    self._explain(record, error, mapped)
                 start, before = position + 1, self.state()
         return mapped
 

@@ -64,21 +64,6 @@ def _damaged_errors() -> tuple[type[Exception], ...]:
     return (*errors, zstd.ZstdError)
 
 
-def plain_size(path: Path, size: int) -> int:
-    """The size of the content of the file at `path`, whose own size is `size`; reads a compressed file to its end.
-
-    Raises `OSError` and `MissingExtra`.
-    """
-    if path.suffix not in COMPRESSED_SUFFIXES:
-        return size
-    total = 0
-    with path.open("rb") as file, translated(path):
-        plain, _ = plain_bytes(file, path)
-        while data := plain.read(1 << 20):
-            total += len(data)
-    return total
-
-
 @contextmanager
 def translated(path: Path) -> Generator[None]:
     """Turn what the decompressors raise for a file that is cut off or broken into an `OSError` that names it."""

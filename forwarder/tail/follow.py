@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from forwarder.errors import ForwarderError
 from forwarder.tail.compression import translated
 from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, open_stream
 
+MAX_OPEN = 64  # live files kept open between their turns; the others are opened again, far below the usual 1024
 LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
 
 
@@ -107,29 +109,46 @@ class Follower:
         return chunk
 
     def _read_blocking(self, file: File, opened: OpenStream | None) -> tuple[OpenStream | None, Chunk | None]:
-        if opened is None:
-            stat = os.stat(file.path)
-            candidates = self.index.find(file.source, file.path, stat)
-            opened = open_stream(candidates, max_line_bytes=self._max_line_bytes)
-        try:
-            with translated(file.path):
-                chunk = opened.read()
-                if chunk is None and self._is_ending and opened.has_rest:
-                    chunk = opened.read_last()
-        except BaseException:
-            opened.close()
-            raise
+        with translated(file.path):
+            opened = opened or self._open(file)
+            try:
+                chunk = self._chunk(opened)
+                while opened.is_stale:
+                    opened.close()
+                    opened = self._open(file)
+                    chunk = self._chunk(opened)
+            except BaseException:
+                opened.close()
+                raise
         if chunk is None:
             opened.close()
             return None, None
         return opened, chunk
 
+    def _open(self, file: File) -> OpenStream:
+        found = os.stat(file.path)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{file.path} is not a regular file")
+        return open_stream(
+            file.path, self.index.find(file.source, file.path, found), max_line_bytes=self._max_line_bytes
+        )
+
+    def _chunk(self, opened: OpenStream) -> Chunk | None:
+        chunk = opened.read()
+        if chunk is None and self._is_ending and opened.has_rest:
+            return opened.read_last()
+        return chunk
+
     def _put_back(self, file: File, opened: OpenStream) -> None:
         """More to read: a live file goes to the end of its queue, a long read goes on where it is."""
         backlog = opened.backlog()
-        is_live = backlog is not None and backlog < LIVE_BACKLOG_BYTES and not self._is_ending
-        if is_live or file in self._live:  # reported again meanwhile
-            self._live[file] = opened
+        if backlog == 0:
+            opened.close()  # if it was reported again meanwhile, it waits for its turn already
+        elif file in self._live or (backlog is not None and backlog < LIVE_BACKLOG_BYTES and not self._is_ending):
+            is_kept = len(self._live) < MAX_OPEN
+            if not is_kept:
+                opened.close()
+            self._live[file] = opened if is_kept else None
         else:
             self._history[file] = opened
             self._history.move_to_end(file, last=False)

@@ -14,15 +14,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 from msgspec.structs import replace
 
 from forwarder.journal import StreamRow
 from forwarder.source import Record
-from forwarder.tail.compression import plain_bytes, plain_name
+from forwarder.tail.compression import plain_bytes, plain_name, plain_sibling, translated
 from forwarder.tail.reader import LineReader
 
+SKIP_BYTES = 1 << 20  # of a compressed file at a time, when only its size is asked for
 HEAD_BYTES = 1024  # more than the ids in the first record of any agent; a shorter file is known by what it has
 
 
@@ -38,16 +40,19 @@ class Chunk(NamedTuple):
 
 
 class OpenStream:
-    """An open file of a stream, read on from the stream's offset once its content is proven. All calls block.
+    """The file at `path`, read on from the offset of `row` once its content is proven. All calls block.
 
-    A content that is not the one of `row` begins a new generation at offset 0; see `is_restarted`.
+    A content that is not the one of `row` begins a new generation at offset 0; see `is_restarted`. `is_stale` says that
+    the content was replaced while the file was open: close it and open it again.
     """
 
-    def __init__(self, row: StreamRow, *, max_line_bytes: int) -> None:
+    def __init__(self, row: StreamRow, path: Path, *, max_line_bytes: int) -> None:
         """Raises `OSError` when the file cannot be read, and `MissingExtra`."""
-        self.row = row
+        self.row = self._saved = row
         self.is_restarted = False
-        self._file = open(row.path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self.is_stale = False
+        self._path = path
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
         try:
             self._start(max_line_bytes)
         except BaseException:
@@ -56,25 +61,37 @@ class OpenStream:
 
     def _start(self, max_line_bytes: int) -> None:
         row, stat = self.row, os.fstat(self._file.fileno())
-        self._plain, self._is_compressed = plain_bytes(self._file, Path(row.path))
+        self._plain, self._is_compressed = plain_bytes(self._file, self._path)
         tail = b""
-        if row.offset:
-            is_shorter = not self._is_compressed and stat.st_size < row.offset
+        if is_proof_needed(row):
+            is_shorter = not self._is_compressed and stat.st_size < max(row.offset, row.skip_until)
             known = None if is_shorter else _proven_tail(self._plain, row)
             if known is None:
                 self.is_restarted = True
                 row = restarted(row)
             else:
                 tail = known
-        self.row = replace(row, device=stat.st_dev, inode=stat.st_ino, time=stat.st_mtime)
+        self._time = stat.st_mtime
+        # Whether a compressed file has been read to its end cannot be told from its size: only this time tells it.
+        time = 0.0 if self._is_compressed else self._time
+        self.row = replace(row, path=str(self._path), device=stat.st_dev, inode=stat.st_ino, time=time)
         self._reader = LineReader(
             self._plain, offset=row.offset, tail=tail, first_line=row.first_line, max_line_bytes=max_line_bytes
         )
 
     def read(self) -> Chunk | None:
-        """The next whole records, or None at the present end of the file."""
+        """The next whole records, or None at the present end of the file.
+
+        Before that, there may be a chunk without records: a checkpoint for a file that is known under another name.
+        """
+        tail = self._reader.tail
         records = self._reader.read()
-        return self._chunk(records) if self._reader.offset > self.row.offset else None
+        if not self._is_compressed and os.pread(self._file.fileno(), len(tail), self.row.offset - len(tail)) != tail:
+            self.is_stale = True
+            return None
+        if self._reader.offset > self.row.offset:
+            return self._chunk(records)
+        return self._checkpoint()
 
     def read_last(self) -> Chunk:
         """At the end of a file that will not grow: the last line although no newline ends it, if there is one."""
@@ -93,6 +110,18 @@ class OpenStream:
         """Close the file; the object cannot be used any more."""
         self._file.close()
 
+    def _checkpoint(self) -> Chunk | None:
+        if self._is_compressed:
+            self.row = replace(self.row, time=self._time)
+        if _place(self.row, self._is_compressed) == _place(self._saved, self._is_compressed):
+            return None
+        return self._handed_out([])
+
+    def _handed_out(self, records: list[Record]) -> Chunk:
+        is_restarted, self.is_restarted = self.is_restarted, False
+        self._saved = self.row
+        return Chunk(self.row, records, is_restarted)
+
     def _chunk(self, records: list[Record]) -> Chunk:
         reader, row = self._reader, self.row
         if row.head_size < HEAD_BYTES:
@@ -107,15 +136,15 @@ class OpenStream:
             tail_size=len(reader.tail),
             tail=_digest(reader.tail),
         )
-        is_restarted, self.is_restarted = self.is_restarted, False
-        return Chunk(self.row, records, is_restarted)
+        return self._handed_out(records)
 
 
 class StreamIndex:
-    """The known streams of all sources, found by inode or by name."""
+    """The known streams of all sources, found by inode or by name. Reading threads may call `find` and `new`."""
 
     def __init__(self, rows: Iterable[StreamRow], new_id: Callable[[], int]) -> None:
         self._new_id = new_id
+        self._numbering = Lock()
         self._by_id: dict[int, StreamRow] = {}
         self._by_inode: dict[tuple[str, int, int], int] = {}
         self._by_name: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
@@ -129,6 +158,8 @@ class StreamIndex:
             if old is not None:
                 self._by_name[self._name(old)].remove(old.id)
             self._by_name[self._name(row)].append(row.id)
+        if old is not None:
+            self._drop_inode(old)
         self._by_id[row.id] = replace(row, state=b"") if row.state else row
         self._by_inode[row.source, row.device, row.inode] = row.id
 
@@ -137,28 +168,26 @@ class StreamIndex:
         known = self._by_inode.get((source, stat.st_dev, stat.st_ino))
         return self._by_id[known] if known is not None else None
 
+    def is_known(self, row: StreamRow) -> bool:
+        """Whether there is a stream under the row's device and inode."""
+        return (row.source, row.device, row.inode) in self._by_inode
+
     def find(self, source: str, path: Path, stat: os.stat_result) -> Iterator[StreamRow]:
         """Streams that the file at `path` may be, best guess first; the last one is new. Their content decides."""
         known = self.at(source, stat)
         if known is not None:
-            yield replace(known, path=str(path))
+            yield known
         for one in list(self._by_name.get((source, plain_name(path)), ())):
             row = self._by_id[one]
-            if row is not known and (row.path == str(path) or not os.path.exists(row.path)):
-                yield replace(row, path=str(path))
+            if row is not known and _may_have_become(row, path):
+                yield row
         yield self.new(source, path, stat)
 
-    def new(self, source: str, path: Path, stat: os.stat_result, *, skip_until: int = 0) -> StreamRow:
+    def new(self, source: str, path: Path, stat: os.stat_result) -> StreamRow:
         """A stream that nobody has read from yet."""
-        return StreamRow(
-            id=self._new_id(),
-            source=source,
-            path=str(path),
-            device=stat.st_dev,
-            inode=stat.st_ino,
-            skip_until=skip_until,
-            time=stat.st_mtime,
-        )
+        with self._numbering:
+            number = self._new_id()
+        return StreamRow(id=number, source=source, path=str(path), device=stat.st_dev, inode=stat.st_ino)
 
     def rows(self) -> Iterable[StreamRow]:
         """All known streams."""
@@ -169,34 +198,43 @@ class StreamIndex:
         for one in ids:
             row = self._by_id.pop(one)
             self._by_name[self._name(row)].remove(one)
-            if self._by_inode.get((row.source, row.device, row.inode)) == one:
-                del self._by_inode[row.source, row.device, row.inode]
+            self._drop_inode(row)
+
+    def _drop_inode(self, row: StreamRow) -> None:
+        if self._by_inode.get((row.source, row.device, row.inode)) == row.id:
+            del self._by_inode[row.source, row.device, row.inode]
 
     @staticmethod
     def _name(row: StreamRow) -> tuple[str, str]:
         return row.source, plain_name(Path(row.path))
 
 
-def open_stream(candidates: Iterable[StreamRow], *, max_line_bytes: int) -> OpenStream:
-    """Open the file as the first candidate whose content it continues; if there is none, as a new generation of the
-    first one. Blocks; raises `OSError` and `MissingExtra`.
+def open_stream(path: Path, candidates: Iterable[StreamRow], *, max_line_bytes: int) -> OpenStream:
+    """Open the file as the first candidate whose content it continues. If there is none: as a new generation of the one
+    that is known under its inode, else as the last candidate, the new one. Blocks; raises `OSError` and `MissingExtra`.
     """
-    fallback: OpenStream | None = None
-    for row in candidates:
-        opened = OpenStream(row, max_line_bytes=max_line_bytes)
-        if not opened.is_restarted:
-            if fallback and row.offset == 0:  # a new stream, though the file has a known inode: a new generation of it
+    rewritten: OpenStream | None = None
+    try:
+        for row in candidates:
+            opened = OpenStream(row, path, max_line_bytes=max_line_bytes)
+            if opened.is_restarted:
+                if (row.device, row.inode) == (opened.row.device, opened.row.inode):
+                    rewritten = opened
+                else:
+                    opened.close()
+            elif rewritten is None:
+                return opened
+            elif is_proof_needed(row):
+                rewritten.close()
+                return opened
+            else:
                 opened.close()
-                return fallback
-            if fallback:
-                fallback.close()
-            return opened
-        if fallback:
-            opened.close()
-        else:
-            fallback = opened
-    assert fallback, "the last candidate is new and cannot be restarted"
-    return fallback
+                return rewritten
+    except BaseException:
+        if rewritten:
+            rewritten.close()
+        raise
+    raise AssertionError("the last candidate is new and needs no proof")
 
 
 def restarted(row: StreamRow) -> StreamRow:
@@ -207,10 +245,44 @@ def restarted(row: StreamRow) -> StreamRow:
     )  # fmt: skip
 
 
+def skipped(row: StreamRow) -> StreamRow:
+    """The stream with everything that is in its file now marked as unwanted. Blocks; raises `OSError`, `MissingExtra`.
+
+    The head is remembered, so that another file under the same inode or name is not taken for this one.
+    """
+    path = Path(row.path)
+    with open(path, "rb", buffering=0) as file, translated(path):
+        stat = os.fstat(file.fileno())
+        plain, is_compressed = plain_bytes(file, path)
+        head = _read_at(plain, 0, HEAD_BYTES)
+        size = len(head)
+        while is_compressed and (more := plain.read(SKIP_BYTES)):
+            size += len(more)
+    end = size if is_compressed else stat.st_size
+    return replace(row, skip_until=end, head_size=len(head), head=_digest(head), time=stat.st_mtime)
+
+
+def is_proof_needed(row: StreamRow) -> bool:
+    """Something is known of the stream's content."""
+    return row.offset > 0 or row.head_size > 0
+
+
+def _may_have_become(row: StreamRow, path: Path) -> bool:
+    """The file at `path`, of the same name, may hold the stream: it replaced the old file, or that one is gone."""
+    known = Path(row.path)
+    return known == path or plain_sibling(known) == path or not known.exists()
+
+
+def _place(row: StreamRow, is_compressed: bool) -> tuple[str, int, int, float]:
+    return row.path, row.device, row.inode, row.time if is_compressed else 0.0
+
+
 def _proven_tail(plain: BinaryIO, row: StreamRow) -> bytes | None:
     """The bytes before the offset, or None when this is not the content that was read up to there."""
     if _digest(_read_at(plain, 0, row.head_size)) != row.head:
         return None
+    if not row.tail_size:
+        return b""
     tail = _read_at(plain, row.offset - row.tail_size, row.tail_size)
     return tail if _digest(tail) == row.tail else None
 

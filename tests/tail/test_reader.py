@@ -99,6 +99,7 @@ def test_another_reader_goes_on_where_one_stopped(content: bytes, cuts: list[int
     """Offset, tail and first line are all that a later reader needs; the tail is what stands before the offset."""
     records: list[Record] = []
     offset, tail, first_line = 0, b"", b""
+    last: list[Record] = []
     for end in [*sorted(cuts), len(content)]:
         file = io.BytesIO(content[:end])
         reader = LineReader(file, offset=offset, tail=tail, first_line=first_line, max_line_bytes=limit)
@@ -107,8 +108,9 @@ def test_another_reader_goes_on_where_one_stopped(content: bytes, cuts: list[int
         offset, tail, first_line = reader.offset, reader.tail, reader.first_line
         assert tail == content[:offset][-len(tail) or offset :]
         assert len(tail) == min(offset, TAIL_BYTES)
+        last = reader.read_last()
 
-    assert records + reader.read_last() == read_all(content, max_line_bytes=limit)
+    assert records + last == read_all(content, max_line_bytes=limit)
 
 
 def test_an_offset_stands_behind_a_newline_only() -> None:
