@@ -19,6 +19,7 @@ from forwarder.app.intake import Intake
 from forwarder.app.problems import Problems
 from forwarder.app.registry import make_sink
 from forwarder.app.state_folder import held
+from forwarder.app.state_shapes import renew_states
 from forwarder.app.status_note import StatusNote
 from forwarder.app.stopping import Stop, stop_on_signals
 from forwarder.clock import Clock, SystemClock
@@ -98,6 +99,7 @@ class Forwarding:
     async def _work(self, journal: Journal, delivery: Delivery) -> Exit:
         settings, clock = self._settings, self._clock
         index = StreamIndex(await journal.streams(), journal.new_stream_id)
+        await renew_states(self._sources, journal, index)
         problems = Problems()
         follower = Follower(index, max_line_bytes=settings.max_line_bytes, on_problem=problems.add)
         committer = Committer(journal, clock, on_full=settings.journal.on_full)
