@@ -55,7 +55,8 @@ def _check_state_dir(settings: Settings, report: CheckReport) -> None:
 def _check_rules(settings: Settings, report: CheckReport) -> None:
     rules = settings.rules
     try:
-        make_redactor(settings)
+        unused = make_redactor(settings).problems
+        report.problems += [f"{one.origin}: rule {one.rule} is not in use: {one.reason}" for one in unused]
     except ConfigError as error:
         report.problems.append(str(error))
     own = f", {len(rules.files)} rule files and {len(rules.rules)} rules of yours" if rules.files or rules.rules else ""

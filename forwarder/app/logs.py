@@ -22,20 +22,20 @@ def set_up(*, scrub: Scrub, level: str = "info", log_format: LogFormat = "auto",
 
     ``auto`` is coloured text on a terminal and logfmt elsewhere. Libraries are heard from ``warning`` on.
     """
-    stream = sys.stderr if stream is None else stream
+    out: TextIO = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     if log_format == "auto":
-        log_format = "text" if stream.isatty() else "logfmt"
+        log_format = "text" if out.isatty() else "logfmt"
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _scrubber(scrub),
-            _renderer(log_format, is_coloured=stream.isatty()),
+            _renderer(log_format, is_coloured=out.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
     sys.excepthook = _log_crash

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
@@ -95,10 +95,14 @@ def _class_of(point: EntryPoint) -> type:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"the plugin {point.name} ({point.value}) cannot be loaded: {reason}") from error
-    base: type[object] = Source if point.group == SOURCES else Sink
-    if not (isinstance(plugin, type) and issubclass(plugin, base) and is_dataclass(plugin)):
+    base = _base(point.group)
+    if not (isinstance(plugin, type) and issubclass(plugin, base) and hasattr(plugin, "__dataclass_fields__")):
         raise ConfigError(f"the plugin {point.name} ({point.value}) is no {base.__name__}, or no dataclass")
     return plugin
+
+
+def _base(group: str) -> type[object]:
+    return Source if group == SOURCES else Sink
 
 
 def _build(plugin: type[T], options: Mapping[str, object], reading: Reading) -> T:

@@ -34,6 +34,11 @@ class FileStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float | None
     is_gone: bool = False
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether something lies in the file that was not read."""
+        return bool(self.lag_bytes or self.lag_seconds)
+
 
 class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A sink's place, and how it fared when the forwarder last wrote a note; `state` is unknown without one."""

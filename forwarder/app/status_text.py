@@ -46,17 +46,17 @@ def _sink(sink: SinkStatus) -> str:
 
 
 def _files(files: list[FileStatus]) -> Iterator[str]:
-    lagging = [one for one in files if one.lag_seconds]
+    lagging = [one for one in files if one.is_unread]
     lag = sum(one.lag_bytes or 0 for one in lagging)
     gone = sum(one.is_gone for one in files)
     yield f"files      {len(files)} known, {len(lagging)} with {show_bytes(lag)} unread, {gone} gone"
-    quiet = (one for one in files if not one.lag_seconds and not one.is_gone)
+    quiet = (one for one in files if not one.is_unread and not one.is_gone)
     for one in (*lagging, *islice(quiet, max(0, FILES_SHOWN - len(lagging)))):
         yield f"  {one.source}: {one.path}, {_lag(one)}"
 
 
 def _lag(file: FileStatus) -> str:
-    if not file.lag_seconds:
+    if not file.is_unread:
         return "all read"
     size = "changed" if file.lag_bytes is None else f"{show_bytes(file.lag_bytes)} unread"
-    return f"{size} for {show_seconds(file.lag_seconds)}"
+    return f"{size} for {show_seconds(file.lag_seconds or 0.0)}"

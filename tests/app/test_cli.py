@@ -1,0 +1,217 @@
+"""The command: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.app.cli import cli
+from forwarder.app.exits import Exit
+
+FORWARDER = [sys.executable, "-m", "forwarder"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's own configuration, agents or journals takes part."""
+    monkeypatch.delenv("FORWARDER_CONFIG", raising=False)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "CODEX_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+
+def invoke(*arguments: str, given: bytes | None = None) -> Result:
+    return CliRunner().invoke(cli, arguments, input=given)
+
+
+def config(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_command_explains_itself_and_its_exit_statuses() -> None:
+    """The real entry point, in a process of its own."""
+    done = subprocess.run([*FORWARDER, "--help"], capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert all(f"{one.value}  {one.meaning}" in done.stdout for one in Exit)
+
+
+def test_help_imports_nothing_that_costs_time() -> None:
+    """100 ms for the whole process is what a person takes for at once."""
+    code = "import sys, forwarder.app.cli; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split())
+
+    assert not loaded & {"asyncio", "rich", "structlog", "httpx", "sqlite3", "watchfiles", "platformdirs", "tomllib"}
+
+
+def test_a_wrong_argument_is_a_usage_error() -> None:
+    """As with every Unix tool."""
+    assert invoke("run", "--nonsense").exit_code == Exit.USAGE
+    assert invoke("replay", "--since", "yesterday", ".").exit_code == Exit.USAGE
+    assert invoke("replay", "--speed", "0x", ".").exit_code == Exit.USAGE
+    assert invoke("check", "--config", "x", "--no-config").exit_code == Exit.USAGE
+
+
+def test_a_wrong_configuration_is_one_line_and_a_usage_error(tmp_path: Path) -> None:
+    """No traceback: the message says where to look."""
+    done = invoke("run", "--config", config(tmp_path, "redacton = 1"))
+
+    assert done.exit_code == Exit.USAGE
+    assert done.stderr == 'forwarder: config.toml: unknown option "redacton", did you mean "redaction"?\n'
+    assert done.stdout == ""
+
+
+def test_an_error_message_is_scrubbed(tmp_path: Path) -> None:
+    """What the user wrote into the wrong place must not reach a log collector."""
+    done = invoke("run", "--config", config(tmp_path, "AKIAW5NO4GHZXSOEL25B = 1"))
+
+    assert done.stderr.startswith('forwarder: config.toml: unknown option "[REDACTED]"')
+
+
+def test_check_shows_what_would_run(tmp_path: Path) -> None:
+    """Names, levels and numbers of files, and nothing is written."""
+    session = tmp_path / "home" / ".codex" / "sessions" / "rollout-1.jsonl"
+    session.parent.mkdir(parents=True)
+    session.touch()
+    text = (
+        '[sources.codex]\nhome="~/.codex"\n[sinks.out]\nuse="stdout"\ntypes=["prompt"]\nredaction="none"\nscrub=false'
+    )
+    before = sorted(tmp_path.rglob("*"))
+    done = invoke("check", "--config", config(tmp_path, text), "--state-dir", str(tmp_path / "state"))
+
+    assert (done.exit_code, done.stderr) == (Exit.OK, "")
+    assert "source   codex: 1 files at ~/.codex/sessions/" in done.stdout
+    assert 'sink     out (stdout): redaction "none", secrets NOT scrubbed; types prompt' in done.stdout
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "config.toml"])
+
+
+def test_check_finds_every_problem_at_once(tmp_path: Path) -> None:
+    """Mending one after the other, with a start in between, is tedious."""
+    text = """
+        [sources.codex]
+        hom = "x"
+        [sinks.team]
+        use = "http"
+        url = "https://example.com"
+        token = { env = "NOT_SET" }
+        [sinks.other]
+        use = "htpp"
+        [[redaction_rules]]
+        id = "broken"
+        regex = "("
+    """
+    done = invoke("check", "--config", config(tmp_path, text), "--state-dir", "/dev/null")
+
+    assert done.exit_code == Exit.PROBLEM
+    for words in (
+        'config.toml, [sources.codex]: unknown option "hom", did you mean "home"?',
+        "[sinks.team]: token comes from the environment variable NOT_SET, which is not set",
+        '[sinks.other]: no sink "htpp" is installed, did you mean "http"?',
+        "the state folder /dev/null cannot be written",
+        "rule broken is not in use: ",
+    ):
+        assert words in done.stderr
+
+
+def test_check_runs_no_command(tmp_path: Path) -> None:
+    """A secret's command may ask its user, or do anything else."""
+    touch = f'command = ["touch", "{tmp_path}/touched"]'
+    text = f'[sinks.team]\nuse="http"\nurl="https://example.com"\ntoken = {{ {touch} }}'
+
+    assert invoke("check", "--config", config(tmp_path, text)).exit_code == Exit.OK
+    assert not (tmp_path / "touched").exists()
+
+
+def test_status_without_a_journal_is_an_error_of_the_state_folder(tmp_path: Path) -> None:
+    """3 says where to look; nothing is created by looking."""
+    done = invoke("status", "--state-dir", str(tmp_path))
+
+    assert done.exit_code == Exit.STATE
+    assert done.stderr.startswith("forwarder: no journal to read at ")
+
+
+def test_the_schema_is_printed_in_both_forms() -> None:
+    """Other tools generate from it, people read it."""
+    assert json.loads(invoke("schema").stdout)["title"] == "Event"
+    assert invoke("schema", "--format", "markdown").stdout.startswith("# Events\n")
+
+
+def test_the_plugins_are_listed() -> None:
+    """With package and version, first sources and then sinks."""
+    lines = invoke("plugins").stdout.splitlines()
+
+    assert lines.index("Sources") < lines.index("Sinks")
+    assert any(line.startswith("  stdout  (agent-forwarder ") for line in lines)
+
+
+def test_redact_reads_standard_input_and_answers_in_json() -> None:
+    """`git diff | forwarder redact --json -` fits into a script."""
+    done = invoke("redact", "--json", "-", given=b"x\nAKIAW5NO4GHZXSOEL25B\n")
+
+    (rule,) = json.loads(done.stdout)["rules"]
+    assert (rule["count"], rule["lines"]) == (1, [2])
+    assert "1  in all" in invoke("redact", "-", given=b"AKIAW5NO4GHZXSOEL25B").stdout
+
+
+@pytest.mark.slow
+def test_replay_writes_events_to_stdout_and_everything_else_to_stderr(tmp_path: Path) -> None:
+    """`forwarder replay … | jq` must not meet a log line."""
+    demo = Path(sys.modules["forwarder.app"].__path__[0], "demo", "failing-test.jsonl")
+    session = tmp_path / "rollout-2026-05-01T00-00-00-01a1ee56-5e00-7001-8001-000000000001.jsonl"
+    session.write_text(_dated(demo.read_text()))
+    done = subprocess.run(
+        [*FORWARDER, "replay", "--no-config", "--state-dir", str(tmp_path / "state"), str(session)],
+        capture_output=True,
+        text=True,
+    )
+
+    types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert done.returncode == Exit.OK
+    assert types[:2] == ["session_start", "turn_start"]
+    assert types.count("token_usage") == 7
+
+
+def _dated(text: str) -> str:
+    return re.sub(r"@(\d+)\.(\d+)@", lambda found: f"2026-05-01T00:00:{int(found[1]):02}.{found[2]}Z", text)
+
+
+@pytest.mark.slow
+def test_run_stops_on_sigterm_and_holds_its_state_folder(tmp_path: Path) -> None:
+    """A second forwarder on the same folder is told who has it; the first ends in order."""
+    run = [*FORWARDER, "run", "--no-config", "--state-dir", str(tmp_path / "state"), "--log-format", "json"]
+    first = subprocess.Popen(run, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
+    assert first.stderr is not None
+    for line in first.stderr:
+        if json.loads(line)["event"] == "at work":
+            break
+    second = subprocess.run(run, capture_output=True, text=True)
+    first.send_signal(signal.SIGTERM)
+    out, _ = first.communicate()
+
+    assert second.returncode == Exit.STATE
+    assert f"another forwarder (process {first.pid}) is at work in" in second.stderr
+    assert (first.returncode, out) == (Exit.OK, "")
+
+
+@pytest.mark.slow
+def test_the_demo_plays_through_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The first thing that a new user sees: real events, a summary, no secret, no litter."""
+    done = subprocess.run(
+        [*FORWARDER, "demo", "--fast"], capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)}
+    )
+
+    assert done.returncode == Exit.OK, done.stderr
+    assert "56 events of 3 sessions, 1 of them a sub-agent's" in done.stdout
+    assert "[REDACTED]" in done.stdout
+    assert "ghp_" not in done.stdout
+    assert "3 secrets in the files: " in done.stdout
+    assert list(tmp_path.iterdir()) == []
