@@ -88,8 +88,7 @@ class Detector:
             start, end = self._secret(match)
             verdict = self._judge(data, (first, last), (start, end))
             yield Hit(self.id, first, last, start, end, verdict is _Verdict.SECRET)
-            resume = {_Verdict.SECRET: last, _Verdict.HARMLESS_VALUE: start, _Verdict.HARMLESS_PLACE: end}[verdict]
-            position = max(resume, first + 1)
+            position = max(start if verdict is _Verdict.HARMLESS_VALUE else last, first + 1)
 
     def _secret(self, match: Match) -> tuple[int, int]:
         if self._group:

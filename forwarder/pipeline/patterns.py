@@ -57,9 +57,31 @@ def compiler(engine: Engine) -> Callable[..., Pattern]:
 def _compile_re(regex: str, *, captures: bool = True) -> Pattern:
     del captures  # costs nothing here
     try:
-        return re.compile(regex.replace(r"\z", r"\Z").encode())
+        return re.compile(_in_re_syntax(regex).encode())
     except (re.error, OverflowError) as error:
         raise BadPattern(str(error)) from error
+
+
+def _in_re_syntax(regex: str) -> str:
+    """RE2's ``\\z`` and ``\\s`` (which has no vertical tab) as `re` writes them."""
+    in_class = False
+
+    def translated(token: re.Match[str]) -> str:
+        nonlocal in_class
+        match token[0]:
+            case "[" | "]":
+                in_class = token[0] == "["
+            case r"\z":
+                return r"\Z"
+            case r"\s":
+                return r"\t\n\f\r " if in_class else r"[\t\n\f\r ]"
+            case r"\S":
+                return r"\S\v" if in_class else r"[^\t\n\f\r ]"
+            case _:
+                pass
+        return token[0]
+
+    return re.sub(r"\\.|[\[\]]", translated, regex)
 
 
 def _compile_re2(regex: str, *, captures: bool = True) -> Pattern:

@@ -154,7 +154,8 @@ def _decided(data: bytes, hits: list[Hit]) -> int:
 def _merged(hits: Iterable[Hit]) -> list[Finding]:
     """Byte spans to replace, in order; overlapping ones are one, named after the rule that begins first."""
     spans: list[Finding] = []
-    for rule, start, end in sorted(((hit.rule, hit.start, hit.end) for hit in hits), key=lambda h: (h[1], -h[2])):
+    for start, minus_end, rule in sorted((hit.start, -hit.end, hit.rule) for hit in hits):  # of two, the longer first
+        end = -minus_end
         if spans and start < spans[-1].end:
             spans[-1] = spans[-1]._replace(end=max(end, spans[-1].end))
         else:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -79,7 +79,7 @@ class Rules:
         name = origin or (str(source) if isinstance(source, Path) else "rules")
         try:
             content = source.read_bytes() if isinstance(source, Path) else source
-            file = msgspec.convert(_flat(tomllib.loads(content.decode())), _File)
+            file = msgspec.convert(tomllib.loads(content.decode()), _File)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             raise ConfigError(f"{name}: not a rule file in gitleaks' format: {error}") from error
         rules = tuple(_rule(entry, file, name) for entry in file.rules if entry.regex)
@@ -120,32 +120,32 @@ class _Entry(msgspec.Struct, rename="camel"):
     entropy: float = 0.0
     secret_group: int = 0
     shape: str | None = None
+    allowlist: _Allow | None = None  # the older spelling, of a rule and of a file
     allowlists: list[_Allow] = []
 
 
 class _File(msgspec.Struct):
     rules: list[_Entry] = []
+    allowlist: _Allow | None = None
     allowlists: list[_Allow] = []
     extend: dict[str, Any] = {}
 
 
-def _flat(table: dict[str, Any]) -> dict[str, Any]:
-    """The older spelling `[allowlist]`, of a file or a rule, as a list of one more."""
-    for owner in (table, *cast("list[dict[str, Any]]", table.get("rules", []))):
-        if "allowlist" in owner:
-            owner["allowlists"] = [*owner.get("allowlists", []), owner["allowlist"]]
-    return table
+def _allows(allowlist: _Allow | None, allowlists: list[_Allow]) -> list[_Allow]:
+    return [*allowlists, allowlist] if allowlist else allowlists
 
 
 def _rule(entry: _Entry, file: _File, origin: str) -> Rule:
-    shared = [allow for allow in file.allowlists if not allow.target_rules or entry.id in allow.target_rules]
+    of_file = _allows(file.allowlist, file.allowlists)
+    shared = [allow for allow in of_file if not allow.target_rules or entry.id in allow.target_rules]
+    allows = [*_allows(entry.allowlist, entry.allowlists), *shared]
     return Rule(
         id=entry.id,
         regex=entry.regex,
         keywords=tuple(keyword.lower() for keyword in entry.keywords),
         entropy=entry.entropy,
         group=entry.secret_group,
-        allowlists=tuple(_allowlist(allow) for allow in (*entry.allowlists, *shared) if allow.applies()),
+        allowlists=tuple(_allowlist(allow) for allow in allows if allow.applies()),
         shape=entry.shape,
         origin=origin,
     )

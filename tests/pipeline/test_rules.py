@@ -1,0 +1,146 @@
+"""The built-in rules one by one, and rule files in gitleaks' format."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from forwarder.errors import ConfigError
+from forwarder.pipeline.patterns import Engine, has_re2
+from forwarder.pipeline.redaction import Redactor
+from forwarder.pipeline.rules import Rules
+
+HERE = Path(__file__).parent
+GLUE = "¦"
+BUILTIN = Rules.load_builtin()
+
+
+class Example(msgspec.Struct):
+    """A text that the rule must find, and what may not be left of it."""
+
+    rule: str
+    text: str
+    gone: list[str]
+
+
+class Examples(msgspec.Struct):
+    example: list[Example]
+
+
+EXAMPLES = msgspec.toml.decode((HERE / "examples.toml").read_text().replace(GLUE, ""), type=Examples).example
+ENGINES: list[Engine] = ["re2", "re"] if has_re2() else ["re"]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    chosen: Engine = request.param
+    return chosen
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.rule for example in EXAMPLES])
+def test_every_rule_finds_its_example_by_itself(example: Example, engine: Engine) -> None:
+    """A rule whose shape or keyword does not fit its own regex would never run, and nobody would notice."""
+    only = replace(BUILTIN, rules=tuple(rule for rule in BUILTIN.rules if rule.id == example.rule))
+
+    scrubbed = Redactor(only, engine=engine).scrub(f"it says {example.text} there")
+
+    assert "[REDACTED]" in scrubbed
+    assert not [part for part in example.gone if part in scrubbed]
+
+
+def test_every_rule_has_an_example() -> None:
+    """A new rule arrives with something that it finds."""
+    assert {rule.id for rule in BUILTIN.rules} == {example.rule for example in EXAMPLES}
+
+
+def test_rule_ids_are_unique_and_all_rules_compile(engine: Engine) -> None:
+    """Counts and messages name rules by id; a built-in rule that an engine refuses would be a silent leak."""
+    ids = [rule.id for rule in BUILTIN.rules]
+
+    assert len(ids) == len(set(ids))
+    assert Redactor(BUILTIN, engine=engine).problems == ()
+
+
+FILE = b"""
+title = "ours"
+[extend]
+useDefault = true
+[allowlist]
+regexes = ['^widget-0+$']
+stopwords = ["sample"]
+[[rules]]
+id = "widget"
+description = "Widget keys"
+regex = '''(?i)key: (widget-[a-z0-9]{6,})'''
+keywords = ["widget"]
+[[rules.allowlists]]
+regexTarget = "line"
+regexes = ['documentation']
+[[rules]]
+id = "second-group"
+regex = '''(zone)=(\\w+)'''
+secretGroup = 2
+entropy = 2.5
+keywords = ["zone"]
+[[rules]]
+id = "broken"
+regex = '''(unclosed'''
+[[rules]]
+id = "no-such-group"
+regex = '''x'''
+secretGroup = 3
+[[rules]]
+id = "by-name"
+path = '''\\.p12$'''
+"""
+
+
+@pytest.fixture
+def added(engine: Engine) -> Redactor:
+    return Redactor(Rules.from_toml(FILE, origin="ours.toml"), engine=engine)
+
+
+def test_a_rule_file_replaces_the_first_group(added: Redactor) -> None:
+    """As in gitleaks, the secret is the first group that took part in the match."""
+    assert added.scrub("key: widget-abc123") == "key: [REDACTED]"
+
+
+@pytest.mark.parametrize("text", ["key: widget-000000", "key: widget-sample1", "documentation key: widget-abc123"])
+def test_allowlists_keep_what_is_no_secret(added: Redactor, text: str) -> None:
+    """By the secret, by a stopword in it, by the line around it."""
+    assert added.scrub(text) == text
+
+
+def test_a_secret_group_and_the_least_entropy_are_respected(added: Redactor) -> None:
+    """Dull values are no secrets when a rule asks for entropy."""
+    assert added.scrub("zone=aaaaaaaaaa zone=q7Xz91Lm") == "zone=aaaaaaaaaa zone=[REDACTED]"
+
+
+def test_rules_that_cannot_be_used_are_named_and_the_others_work(added: Redactor) -> None:
+    """One bad rule costs itself, and the user learns which and why."""
+    assert {problem.rule for problem in added.problems} == {"broken", "no-such-group", "by-name", "[extend]"}
+    assert all(problem.origin == "ours.toml" and problem.reason for problem in added.problems)
+
+
+def test_rule_sets_add_up(engine: Engine) -> None:
+    """The user's rules join the built-in ones, they do not replace them."""
+    redactor = Redactor(BUILTIN + Rules.from_toml(FILE, origin="ours.toml"), engine=engine)
+
+    assert redactor.scrub("key: widget-abc123 of jo@example.org") == "key: [REDACTED] of [REDACTED]"
+
+
+@pytest.mark.parametrize("content", [b"[[rules]\n", b"\xff\xfe", b"rules = 3\n", b"[[rules]]\nregex = 'x'\n"])
+def test_a_file_that_is_no_rule_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """The message names the file; starting without the user's rules would leak."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"mine\.toml"):
+        Rules.from_toml(path)
+
+
+def test_a_missing_rule_file_is_refused(tmp_path: Path) -> None:
+    """A path with a typing error must not mean fewer rules."""
+    with pytest.raises(ConfigError, match="nowhere"):
+        Rules.from_toml(tmp_path / "nowhere.toml")
