@@ -14,7 +14,7 @@ from benchmarks.table import table
 from benchmarks.throughput import replay
 
 
-def memory(*, megabytes: int, gigabytes: float = 2) -> None:
+def memory(*, megabytes: int, gigabytes: float) -> None:
     """Replay that much; then let a running forwarder journal a million events that nobody takes."""
     rows: list[list[str]] = []
     for kind in ("real", "short"):

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, interleaved (default 5)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of a corpus (default 200)")
+    parser.add_argument("--gigabytes", type=float, default=2, help="size of the memory case's replay (default 2)")
     chosen = parser.parse_args()
     if unknown := set(chosen.cases) - set(names):
         parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
@@ -33,7 +34,7 @@ def main() -> None:
         "throughput": lambda: throughput(megabytes=chosen.megabytes, rounds=chosen.rounds),
         "latency": latency,
         "idle": idle,
-        "memory": lambda: memory(megabytes=chosen.megabytes),
+        "memory": lambda: memory(megabytes=chosen.megabytes, gigabytes=chosen.gigabytes),
         "start": start,
         "seen": seen,
     }
