@@ -107,7 +107,16 @@ class Forwarding:
         intake = Intake(follower, committer, journal, sources=self._sources, make_mapper=maker)
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds)
-        status = StatusNote(journal, delivery, committer, watch, problems, clock=clock, started=self._started)
+        status = StatusNote(
+            journal,
+            delivery,
+            committer,
+            watch,
+            problems,
+            redactor=self._redactor,
+            clock=clock,
+            started=self._started,
+        )
         async with asyncio.TaskGroup() as tasks:
             reading = [
                 tasks.create_task(intake.run()),

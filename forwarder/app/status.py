@@ -76,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     sinks: list[SinkStatus]
     unread_letters: int
     recent_unread_letters: int
+    metrics: dict[str, float]
     problems: list[str]
 
 
@@ -105,6 +106,7 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         sinks=sinks,
         unread_letters=total,
         recent_unread_letters=recent,
+        metrics=note.metrics if note else {},
         problems=[*_life_problems(note, now, is_running=is_running), *_problems(journal, sinks, recent)],
     )
 

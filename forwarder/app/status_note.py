@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
@@ -12,9 +13,11 @@ import structlog
 
 from forwarder.app.committing import Committer
 from forwarder.app.delivering import Delivery
+from forwarder.app.metrics import collect
 from forwarder.clock import Clock
 from forwarder.delivery.status import SenderStatus
 from forwarder.journal import Journal
+from forwarder.pipeline.redaction import Redactor
 from forwarder.tail.watch import Watch
 
 NOTE = "status"
@@ -36,6 +39,7 @@ class Status(msgspec.Struct, kw_only=True):
     watching: str
     journal_problem: str | None = None
     given_up: int = 0
+    metrics: dict[str, float] = {}
 
 
 class HasProblems(Protocol):
@@ -55,6 +59,7 @@ class StatusNote:
         watch: Watch,
         problems: HasProblems,
         *,
+        redactor: Redactor,
         clock: Clock,
         started: datetime,
     ) -> None:
@@ -63,6 +68,7 @@ class StatusNote:
         self._committer = committer
         self._watch = watch
         self._problems = problems
+        self._redactor = redactor
         self._clock = clock
         self._started = started
 
@@ -78,21 +84,34 @@ class StatusNote:
 
     async def write(self, *, is_running: bool) -> None:
         """Write the note now. A full disk is no reason to end: the committer says so already."""
+        sinks = {name: sender.status() for name, sender in self._delivery.senders.items()}
         status = Status(
             pid=os.getpid(),
             started=self._started,
             time=self._clock.now(),
             is_running=is_running,
-            sinks={name: sender.status() for name, sender in self._delivery.senders.items()},
+            sinks=sinks,
             problems=dict(list(self._problems.by_file.items())[:100]),
             watching=self._watch.fallback or "file events and sweeps",
             journal_problem=self._committer.problem,
             given_up=self._committer.given_up,
+            metrics=self._metrics(sinks.values()),
         )
         try:
             await self._journal.note(NOTE, msgspec.json.encode(status))
         except sqlite3.OperationalError as error:
             _log.debug(f"no status note: {error}")
+
+    def _metrics(self, sinks: Iterable[SenderStatus]) -> dict[str, float]:
+        samples = collect(
+            sinks,
+            journal_events=self._journal.last,
+            journal_bytes=self._journal.bytes,
+            given_up=self._committer.given_up,
+            unreadable_files=len(self._problems.by_file),
+            redacted=self._redactor.counts,
+        )
+        return {one.name: one.value for one in samples}
 
     def _state(self) -> object:
         senders = self._delivery.senders.values()
