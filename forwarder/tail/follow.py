@@ -14,7 +14,7 @@ from forwarder.errors import ForwarderError
 from forwarder.tail.compression import translated
 from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, open_stream
 
-MAX_OPEN = 64  # live files kept open between their turns; the others are opened again, far below the usual 1024
+MAX_OPEN = 64  # while more live files than this take turns, they are closed in between: often 1,024 may be open
 LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
 
 

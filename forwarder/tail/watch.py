@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
-from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its signature names a type of trio
+from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType] - its signature names a type of trio
 
 from forwarder.clock import Clock
-from forwarder.tail.compression import plain_sibling
+from forwarder.tail.compression import COMPRESSED_SUFFIXES, plain_sibling
 from forwarder.tail.follow import File
 from forwarder.tail.patterns import compile_pattern
 
@@ -27,13 +27,14 @@ STEP_MS = 10
 GATHER_MS = 20  # and at most this long while more keep coming
 HOT_SECONDS = 3600.0  # a file touched within this time is looked at in every sweep
 SHARES = 12  # of the other folders, one in so many
+SETTLED_SECONDS = 2.0  # the coarsest clock of a file system in use (FAT)
 ROOTS_SECONDS = 2.0  # how long a folder that appears may wait for its watch
 BLIND_SWEEP_SECONDS = 1.0  # between sweeps while there are no file events
 RETRY_SECONDS = 60.0  # before file events are tried again
 
 
 class Watch:
-    """The files of all sources, by their patterns. `files` is what the last sweep found."""
+    """The files of all sources, by their patterns."""
 
     def __init__(self, patterns: Mapping[str, Iterable[str]], *, clock: Clock, sweep_seconds: float) -> None:
         self._patterns = [(source, compile_pattern(one)) for source, texts in patterns.items() for one in texts]
@@ -83,10 +84,12 @@ class Watch:
             async with aclosing(events):
                 self.fallback = None
                 async for changes in events:
-                    for file in sorted({file for _, path in changes for file in self._wanted(path)}):
+                    for file in await asyncio.to_thread(self._told, changes):
                         report(file)
         except (OSError, RuntimeError) as error:
             self.fallback = f"no file events, looking every {BLIND_SWEEP_SECONDS:g} s instead: {error}"
+            for file in await self.sweep(is_full=True):
+                report(file)
             await self._clock.sleep(RETRY_SECONDS)
 
     async def _set_when_roots_change(self, roots: dict[str, int], changed: asyncio.Event) -> None:
@@ -103,6 +106,18 @@ class Watch:
             except OSError:
                 continue  # it may appear later
         return {root: inode for root, inode in found.items() if not any(root.startswith(f"{one}/") for one in found)}
+
+    def _told(self, changes: Iterable[tuple[Change, str]]) -> list[File]:
+        """The files that the events are about, also those that came before their new folder was watched."""
+        paths: set[str] = set()
+        for change, path in changes:
+            if change is Change.added and os.path.isdir(path):
+                paths.update(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+            elif change is Change.deleted:
+                paths.update(path + suffix for suffix in COMPRESSED_SUFFIXES)  # what stands in for it now
+            else:
+                paths.add(path)
+        return sorted({file for path in paths if os.path.isfile(path) for file in self._wanted(path)})
 
     def _wanted(self, path: str) -> Iterator[File]:
         for source, pattern in self._patterns:
@@ -124,36 +139,47 @@ class Watch:
             path = folders.pop()
             folder = self._folders.setdefault(path, _Folder())
             try:
-                names_changed = folder.look(path)
+                names_changed = folder.look(path, now=now)
             except OSError:
                 self._folders.pop(path)
                 continue
+            for gone in folder.gone:
+                self._folders.pop(gone, None)
             folders += folder.folders
             is_turn = is_full or names_changed or hash(path) % SHARES == self._turn % SHARES
             yield from folder.changed_files(path, now=now, is_turn=is_turn)
 
 
+_UNSEEN = (0, -1, 0)
+
+
 class _Folder:
     """What the last sweep saw in one folder. Kept small: there may be thousands of files."""
 
-    __slots__ = ("files", "folders", "mtime")
+    __slots__ = ("files", "folders", "gone", "mtime")
 
     def __init__(self) -> None:
         self.mtime = -1
         self.folders: list[str] = []
+        self.gone: set[str] = set()  # folders that were there before
         self.files: dict[str, tuple[int, int, int]] = {}  # name: inode, size, modification time in ns
 
-    def look(self, path: str) -> bool:
+    def look(self, path: str, *, now: float) -> bool:
         """Read the names again if the folder's own time changed; return whether it did."""
         mtime = os.stat(path).st_mtime_ns
+        self.gone = set()
         if mtime == self.mtime:
             return False
         with os.scandir(path) as entries:
             found = list(entries)
-        self.folders = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
-        names = [entry.name for entry in found if not entry.is_dir()]
-        self.files = {name: self.files.get(name, (0, -1, 0)) for name in names}
-        self.mtime = mtime
+        folders = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+        names = {entry.name for entry in found if not entry.is_dir()}
+        changed = {name + suffix for name in self.files.keys() - names for suffix in COMPRESSED_SUFFIXES}
+        self.files = {name: _UNSEEN if name in changed else self.files.get(name, _UNSEEN) for name in names}
+        self.gone.update(set(self.folders).difference(folders))
+        self.folders = folders
+        # Within a tick of the file system's clock another name may come without changing the time: look again.
+        self.mtime = mtime if now - mtime / 1e9 > SETTLED_SECONDS else -1
         return True
 
     def changed_files(self, path: str, *, now: float, is_turn: bool) -> Iterator[str]:
