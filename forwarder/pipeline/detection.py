@@ -1,7 +1,8 @@
 """Compiled rules: where in some bytes are the secrets?
 
 A cheap question comes first: does anything in the text have the shape of a secret (`Detectors.may_hold`)? Nearly all
-texts end there. Only then single rules run, and of those only the ones whose shape (re2) or keyword (re) was found.
+texts end there. Only then single rules run, and of those only the ones whose shape was found. The standard library's `re`
+has no such question for all rules at once; there, keyword and shape are looked for rule by rule.
 """
 
 from __future__ import annotations
@@ -68,17 +69,24 @@ class _Allow:
 class Detector:
     """One rule, compiled. Raises `BadPattern` when the engine does not take one of its patterns."""
 
-    __slots__ = ("_allows", "_entropy", "_group", "_pattern", "id", "keywords")
+    __slots__ = ("_allows", "_entropy", "_group", "_keywords", "_pattern", "_shape", "id")
 
     def __init__(self, rule: Rule, compile_pattern: Compile) -> None:
         self.id = rule.id
-        self.keywords = tuple(keyword.encode() for keyword in rule.keywords)
+        self._keywords = tuple(keyword.encode() for keyword in rule.keywords)
+        self._shape = compile_pattern(rule.shape, captures=False) if rule.shape else None
         self._pattern = compile_pattern(rule.regex)
         self._entropy = rule.entropy
         self._group = rule.group
         self._allows = tuple(_compile_allow(allow, compile_pattern) for allow in rule.allowlists)
         if rule.group > self._pattern.groups:
             raise BadPattern(f"secretGroup {rule.group}, but the regex has {self._pattern.groups} groups")
+
+    def may_hit(self, data: bytes, lowered: bytes) -> bool:
+        """False when the rule certainly does not match; `lowered` is `data` in lower case."""
+        if self._keywords and not any(keyword in lowered for keyword in self._keywords):
+            return False
+        return self._shape is None or self._shape.search(data) is not None
 
     def hits(self, data: bytes) -> Iterator[Hit]:
         """Every match, also those that are no secret after all; after one of these the search goes on inside it."""
@@ -122,10 +130,8 @@ class Detectors:
             else:
                 shapes.append(_shape(rule))
         self._shapes = ShapeSet([*shapes, SHAPE]) if engine == "re2" else None
-
-    def may_hold(self, data: bytes) -> bool:
-        """False when there is certainly no secret in `data`."""
-        return self._shapes is None or self._shapes.occurs(data)
+        self.may_hold: Callable[[bytes], bool] = self._shapes.occurs if self._shapes else bool
+        """False when there is certainly no secret in the bytes; `re` has no quick answer."""
 
     def hits(self, data: bytes) -> Iterator[Hit]:
         """All matches of all rules, in no order; JSON escapes of ASCII characters are read as the characters."""
@@ -147,7 +153,7 @@ class Detectors:
             return
         lowered = data.lower()
         for detector in self._detectors:
-            if not detector.keywords or any(keyword in lowered for keyword in detector.keywords):
+            if detector.may_hit(data, lowered):
                 yield detector
 
 

@@ -80,11 +80,14 @@ class Redactor:
 
     def preview(self, text: str) -> str:
         """The scrubbed text cut to 50 characters, ``…`` appended when it was longer; cheap also for long texts."""
-        size = _window(text, WINDOW)
+        size = len(text) if len(text) <= WINDOW else _window(text, WINDOW)
         while True:
-            window = text[:size] if size < len(text) else text
+            window = text[:size]
             data = window.encode("utf-8", "surrogatepass")
-            if not any(group.may_hold(data) for group in self._groups):
+            for group in self._groups:
+                if group.may_hold(data):
+                    break
+            else:
                 return _cut(window)
             hits = list(self._hits(data))
             limit = len(data) if size >= len(text) else _decided(data, hits)
