@@ -140,7 +140,10 @@ def _find(path: Path | None) -> Path | None:
     import platformdirs
 
     default = platformdirs.user_config_path("forwarder") / "config.toml"
-    return default if default.is_file() else None
+    try:
+        return default if default.is_file() else None
+    except OSError as error:
+        raise ConfigError(f"cannot look for the configuration {default}: {error.strerror}; try --no-config") from error
 
 
 def _read(path: Path) -> dict[str, object]:

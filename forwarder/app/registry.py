@@ -90,6 +90,8 @@ def _load(group: str, name: str, *, place: str) -> type:
 def _class_of(point: EntryPoint) -> type:
     try:
         plugin = point.load()
+        if isinstance(plugin, type) and hasattr(plugin, "__dataclass_fields__"):
+            options_of(plugin)  # annotations that cannot be read would fail where nobody expects it
     except MissingExtra:
         raise
     except Exception as error:

@@ -57,7 +57,10 @@ class Table:
         return tuple(map(self._path, self.texts(key)))
 
     def _path(self, text: str) -> Path:
-        return self._folder / Path(text).expanduser()
+        try:
+            return self._folder / Path(text).expanduser()
+        except RuntimeError as error:  # a user that the system does not know
+            raise ValueError(f'names a home that does not exist: "{text}"') from error
 
     def pairs(self, key: str) -> dict[str, str]:
         """A table whose values are text."""

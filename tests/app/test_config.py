@@ -114,6 +114,7 @@ def test_every_part_of_a_file_is_read(write: Path) -> None:
         ("sweep_seconds = 0", "config.toml: sweep_seconds wants at least 0.1 seconds"),
         ("max_line_bytes = 1", "config.toml: max_line_bytes wants at least 4KiB"),
         ("[sinks.a]\nbatch_bytes = 0", "[sinks.a]: batch_bytes wants at least 1 byte"),
+        ("state_dir = '~nobody-at-all/x'", 'state_dir names a home that does not exist: "~nobody-at-all/x"'),
         ("a = \n", "config.toml: not TOML: Invalid value (at line 1"),
         ("[[redaction_rules]]\n[sinks.a]\nagents = [1]", "[sinks.a]: agents wants text, not a whole number"),
     ],

@@ -104,6 +104,7 @@ def test_an_unknown_plugin_names_those_that_are_installed(install: Install) -> N
         ("import not_there", "cannot be loaded: ModuleNotFoundError: No module named 'not_there'"),
         ("x = ", "cannot be loaded: SyntaxError"),
         ("class Plugin: pass", "is no Sink, or no dataclass"),
+        (SINK.replace("voice: str", "voice: 'NotThere'"), "NameError: name 'NotThere' is not defined"),
         ("from forwarder import MissingExtra\nraise MissingExtra('aloud', extra='voice')", "agent-forwarder[voice]"),
     ],
 )
