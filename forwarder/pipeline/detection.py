@@ -1,8 +1,8 @@
 """Compiled rules: where in some bytes are the secrets?
 
 A cheap question comes first: does anything in the text have the shape of a secret (`Detectors.may_hold`)? Nearly all
-texts end there. Only then single rules run, and of those only the ones whose shape was found. The standard library's `re`
-has no such question for all rules at once; there, keyword and shape are looked for rule by rule.
+texts end there. Only then single rules run, and of those only the ones whose shape was found. The standard library's
+`re` has no such question for all rules at once; there, keyword and shape are looked for rule by rule.
 """
 
 from __future__ import annotations
