@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from click.testing import CliRunner, Result
 
 from forwarder.app.cli import cli
 from forwarder.app.exits import Exit
+from forwarder.clock import SystemClock
+from forwarder.journal import Cursor, Journal
 
+Install = Callable[[str, str, str], None]
 FORWARDER = [sys.executable, "-m", "forwarder"]
 
 
@@ -129,6 +133,56 @@ def test_check_runs_no_command(tmp_path: Path) -> None:
 
     assert invoke("check", "--config", config(tmp_path, text)).exit_code == Exit.OK
     assert not (tmp_path / "touched").exists()
+
+
+def test_check_names_a_broken_plugin_that_nobody_configured(install: Install, tmp_path: Path) -> None:
+    """It would be missed otherwise until someone needs it."""
+    install("forwarder.sources", "broken", "import not_there")
+    done = invoke("check", "--no-config", "--state-dir", str(tmp_path))
+
+    assert done.exit_code == Exit.PROBLEM
+    assert "the plugin broken (third_broken:Plugin) cannot be loaded: ModuleNotFoundError" in done.stderr
+
+
+def test_check_names_a_rule_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """Without its rules nothing may be sent."""
+    done = invoke("check", "--config", config(tmp_path, 'redaction_rule_files = ["gone.toml"]'))
+
+    assert done.exit_code == Exit.PROBLEM
+    assert f"{tmp_path}/gone.toml" in done.stderr
+
+
+@pytest.fixture
+async def stopped(tmp_path: Path) -> str:
+    """The state folder of a forwarder that was never at work: an empty journal."""
+    journal = Journal(
+        tmp_path, sinks=["out"], max_bytes=1 << 20, keep_seconds=1.0, remember_seconds=60.0, clock=SystemClock()
+    )
+    async with journal:
+        await journal.move("out", Cursor(0, 0))
+    return str(tmp_path)
+
+
+def test_status_prints_the_report_and_ends_with_1_when_something_is_wrong(stopped: str) -> None:
+    """A monitoring check needs nothing but the exit status, a person nothing but the lines."""
+    done = invoke("status", "--no-config", "--state-dir", stopped)
+
+    assert done.exit_code == Exit.PROBLEM
+    assert done.stdout.splitlines() == [
+        "forwarder  not running",
+        f"journal    0 B of 1 GiB (0%), newest event 0, in {stopped}",
+        "sink       out: unknown, 0 behind, at event 0, 0 events/s",
+        "files      0 known, 0 with 0 B unread, 0 gone",
+        "problem    not running: no forwarder has written a status here",
+    ]
+
+
+def test_status_answers_in_json(stopped: str) -> None:
+    """For programs; the same facts and the same exit status."""
+    done = invoke("status", "--json", "--no-config", "--state-dir", stopped)
+
+    assert done.exit_code == Exit.PROBLEM
+    assert json.loads(done.stdout)["sinks"][0]["name"] == "out"
 
 
 def test_status_without_a_journal_is_an_error_of_the_state_folder(tmp_path: Path) -> None:
