@@ -56,6 +56,12 @@ class Encoder:
 
         Raises `BadRecord` for an event that cannot be sent.
         """
+        try:
+            return self._encode(event, origin)
+        except UnicodeEncodeError:  # a lone surrogate that a source got from elsewhere than `Record.decode`
+            return self._encode(_mended(event), origin)
+
+    def _encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
         plan = self._plans.get(type(event)) or self._plan(type(event))
         if plan.is_usage:
             event = self._priced(event)
@@ -66,7 +72,7 @@ class Encoder:
             plan.type_field,
             _timestamp(event.time),
             self._sessions.get(session) or self._session(session),
-            _encode(replace(event, **self._cleaned(event, plan)))[plan.type_end : -1],
+            _to_json(replace(event, **self._cleaned(event, plan)))[plan.type_end : -1],
             origin,
         )
         return line, fact(key, digest)
@@ -137,7 +143,7 @@ class _Plan(NamedTuple):
 
 def origin_maker(*, source: str, file: str, is_replay: bool) -> Callable[[int, bool], bytes]:
     """A function from a record's offset, and whether it was read tolerantly, to the JSON of the `origin` object."""
-    prefix = b'{"source":%b,"file":%b,"offset":' % (_to_json(source), _to_json(file))
+    prefix = b'{"source":%b,"file":%b,"offset":' % (_to_json(source), _to_json(well_formed(file)))
     suffix = b',"replay":true' if is_replay else b""
 
     def origin(offset: int, lossy: bool) -> bytes:
@@ -146,12 +152,17 @@ def origin_maker(*, source: str, file: str, is_replay: bool) -> Callable[[int, b
     return origin
 
 
-def _encode(event: Event) -> bytes:
-    try:
-        return _to_json(event)
-    except UnicodeEncodeError:  # a lone surrogate that a source got from elsewhere than `Record.decode`
-        texts = {name: text for name in event.__struct_fields__ if isinstance(text := getattr(event, name), str)}
-        return _to_json(replace(event, **{name: well_formed(text) for name, text in texts.items()}))
+def _mended(event: Event) -> Event:
+    """The event with text that UTF-8 can carry, also in its key and session."""
+    key = tuple(well_formed(part) if isinstance(part, str) else part for part in event.key)
+    return replace(
+        event, **_mended_texts(event), key=key, session=replace(event.session, **_mended_texts(event.session))
+    )
+
+
+def _mended_texts(struct: msgspec.Struct) -> dict[str, str]:
+    texts = {name: getattr(struct, name) for name in struct.__struct_fields__}
+    return {name: well_formed(text) for name, text in texts.items() if isinstance(text, str)}
 
 
 def _timestamp(time: datetime) -> bytes:
