@@ -21,6 +21,8 @@ from forwarder.pipeline.rules import Allowlist, Problem, Rule
 
 Compile = Callable[..., Pattern]
 
+LONGEST_KEYWORD = 256  # bytes; without a limit, "key=key=key=…" is searched again from every "key"
+
 _ESCAPE_SHAPE = re.compile(SHAPE.encode())
 
 
@@ -96,7 +98,8 @@ class Detector:
             start, end = self._secret(match)
             verdict = self._judge(data, (first, last), (start, end))
             yield Hit(self.id, first, last, start, end, verdict is _Verdict.SECRET)
-            position = max(start if verdict is _Verdict.HARMLESS_VALUE else last, first + 1)
+            may_be_keyword = verdict is _Verdict.HARMLESS_VALUE and end - start <= LONGEST_KEYWORD
+            position = max(start if may_be_keyword else last, first + 1)
 
     def _secret(self, match: Match) -> tuple[int, int]:
         if self._group:
