@@ -69,8 +69,9 @@ class Mapper:
         self._now = now
         self._wanted = wanted
         self._origin = origin_maker(source=name, file=path.name, is_replay=is_replay)
-        self._saved = _Saved(source.new_state(path))
-        self._state_type = type(self._saved.state)
+        state: object = source.new_state(path)
+        self._saved = _Saved(state)
+        self._state_type = type(state)
 
     def state(self) -> bytes:
         """What `restore` needs to go on behind the last record mapped."""
@@ -102,7 +103,8 @@ class Mapper:
 
     def _map_one(self, record: Record, mapped: Mapped) -> None:
         """Add the record's events; when one of them fails, none of them."""
-        encode, origin, encoded = self._encoder.encode, None, []
+        encode, origin = self._encoder.encode, b""
+        encoded: list[tuple[bytes, bytes]] = []
         for event in self._source.map(record, self._saved.state):
             if self._wanted is not None and not self._wanted(event):
                 continue
