@@ -69,6 +69,69 @@ def variants(original: Path, folder: Path, count: int) -> list[Path]:
 Build = Callable[[int], bytes]  # a line with about so many characters of text
 
 
+class Texts:
+    """Draws what fills the lines: source-like text with now and then a made-up secret, and blobs."""
+
+    def __init__(self, drawn: random.Random) -> None:
+        self._random = drawn
+        self._source = self._source_like(600_000)
+        self._blob = "".join(self._random.choices(BASE64, k=400_000))
+
+    def source(self, length: int) -> str:
+        """So many characters of source-like text, two times in a hundred with a secret in it."""
+        start = self._random.randrange(len(self._source) - length)
+        text = self._source[start : start + length]
+        if self._random.random() < 0.02:
+            cut = self._random.randrange(length + 1)
+            return f"{text[:cut]} {self._secret()} {text[cut:]}"
+        return text
+
+    def blob(self, length: int) -> str:
+        """So many characters of base64."""
+        start = self._random.randrange(len(self._blob) - length)
+        return self._blob[start : start + length]
+
+    def _secret(self) -> str:
+        drawn = "".join(self._random.choices(LETTERS, k=48))
+        # Glued together here, so that this file holds nothing that looks like a key.
+        forms = (
+            "s" + f"k-proj-{drawn}",
+            "gh" + f"p_{drawn[:36]}",
+            "AK" + f"IA{drawn[:16].upper()}",
+            f"Authorization: Bear{'er'} {drawn}",
+            f"pass{'word'}={drawn[:16]}",
+            f"postgres://app:{drawn[:14]}@db.example.com:5432/app",
+        )
+        return self._random.choice(forms)
+
+    def _source_like(self, size: int) -> str:
+        lines: list[str] = []
+        length = 0
+        while length < size:
+            lines.append(self._source_line())
+            length += len(lines[-1])
+        return "".join(lines)
+
+    def _source_line(self) -> str:
+        words = self._random.choices(WORDS, k=self._random.randint(2, 11))
+        text, indent = " ".join(words), "    " * self._random.randint(0, 4)
+        match self._random.randrange(50):
+            case 0 | 1:
+                return f"{indent}# see https://example.com/{words[0]}/{self._random.randint(1, 9999)}?q={words[1]}\n"
+            case 2:
+                return f"{indent}@{words[0]}.{words[1]}({text})\n"
+            case 3 | 4:
+                return f"\x1b[32m{text}\x1b[0m\n"
+            case 5 | 6 | 7:
+                return f"src/{words[0]}/{words[1]}.py:{self._random.randint(1, 900)}: {text}\n"
+            case number if number < 16:
+                return f'{indent}"{words[0]}": "{text}\\n",\n'
+            case number if number < 19:
+                return f"\t{text}\n"
+            case _:
+                return f"{indent}{text}\n"
+
+
 class Session:
     """Draws the lines of one session. Calls are answered in the order in which they were made."""
 
@@ -76,8 +139,7 @@ class Session:
         self._random = random.Random(f"{kind} {seed}")
         self._is_short = kind == "short"
         self._time = datetime(2026, 11, 21, 1, 12, 22, tzinfo=UTC)
-        self._source = self._source_like(600_000)
-        self._blob = "".join(self._random.choices(BASE64, k=400_000))
+        self._texts = Texts(self._random)
         self._open_calls: deque[str] = deque()
         self._totals = [0, 0, 0, 0]
 
@@ -122,7 +184,7 @@ class Session:
             "cwd": "/home/dev/shop",
             "originator": "codex_cli_rs",
             "cli_version": "0.58.0",
-            "instructions": self._text(900),
+            "instructions": self._texts.source(900),
             "source": "cli",
             "model_provider": "openai",
             "git": {"commit_hash": self._hex(40), "branch": "main"},
@@ -144,16 +206,16 @@ class Session:
     def _call(self, room: int) -> bytes:
         call = f"call_{TAG}{self._hex(16)}"
         self._open_calls.append(call)
-        arguments = compact({"command": ["bash", "-lc", self._text(room)], "workdir": "/home/dev/shop"})
+        arguments = compact({"command": ["bash", "-lc", self._texts.source(room)], "workdir": "/home/dev/shop"})
         return self._item("function_call", name="shell", arguments=arguments, call_id=call)
 
     def _output(self, room: int) -> bytes:
         metadata = {"exit_code": int(self._random.random() < 0.1), "duration_seconds": round(self._random.random(), 2)}
-        output = compact({"output": self._text(room), "metadata": metadata})
+        output = compact({"output": self._texts.source(room), "metadata": metadata})
         return self._item("function_call_output", call_id=self._open_calls.popleft(), output=output)
 
     def _message(self, room: int) -> bytes:
-        return self._encode("event_msg", {"type": "agent_message", "message": self._text(room)})
+        return self._encode("event_msg", {"type": "agent_message", "message": self._texts.source(room)})
 
     def _turn(self, room: int) -> bytes:
         turn = {
@@ -161,20 +223,20 @@ class Session:
             "approval_policy": "on-request",
             "sandbox_policy": {"mode": "workspace-write", "network_access": False},
             "model": "gpt-5-codex",
-            "summary": self._text(room),
+            "summary": self._texts.source(room),
         }
         return self._encode("turn_context", turn)
 
     def _reasoning(self, room: int) -> bytes:
-        summary = [{"type": "summary_text", "text": self._text(160)}]
-        return self._item("reasoning", summary=summary, content=None, encrypted_content=self._encoded(room))
+        summary = [{"type": "summary_text", "text": self._texts.source(160)}]
+        return self._item("reasoning", summary=summary, content=None, encrypted_content=self._texts.blob(room))
 
     def _item_message(self, room: int) -> bytes:
         role, part = self._random.choice((("user", "input_text"), ("assistant", "output_text")))
-        return self._item("message", role=role, content=[{"type": part, "text": self._text(room)}])
+        return self._item("message", role=role, content=[{"type": part, "text": self._texts.source(room)}])
 
     def _image(self, room: int) -> bytes:
-        image = {"type": "input_image", "image_url": "data:image/png;base64," + self._encoded(room)}
+        image = {"type": "input_image", "image_url": "data:image/png;base64," + self._texts.blob(room)}
         return self._item("message", role="user", content=[image])
 
     def _item(self, kind: str, **payload: object) -> bytes:
@@ -189,58 +251,6 @@ class Session:
 
     def _hex(self, digits: int) -> str:
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"
-
-    def _encoded(self, length: int) -> str:
-        start = self._random.randrange(len(self._blob) - length)
-        return self._blob[start : start + length]
-
-    def _text(self, length: int) -> str:
-        start = self._random.randrange(len(self._source) - length)
-        text = self._source[start : start + length]
-        if self._random.random() < 0.02:
-            cut = self._random.randrange(length + 1)
-            return f"{text[:cut]} {self._secret()} {text[cut:]}"
-        return text
-
-    def _secret(self) -> str:
-        drawn = "".join(self._random.choices(LETTERS, k=48))
-        # Glued together here, so that this file holds nothing that looks like a key.
-        forms = (
-            "s" + f"k-proj-{drawn}",
-            "gh" + f"p_{drawn[:36]}",
-            "AK" + f"IA{drawn[:16].upper()}",
-            f"Authorization: Bear{'er'} {drawn}",
-            f"pass{'word'}={drawn[:16]}",
-            f"postgres://app:{drawn[:14]}@db.example.com:5432/app",
-        )
-        return self._random.choice(forms)
-
-    def _source_like(self, size: int) -> str:
-        lines: list[str] = []
-        length = 0
-        while length < size:
-            lines.append(self._source_line())
-            length += len(lines[-1])
-        return "".join(lines)
-
-    def _source_line(self) -> str:
-        words = self._random.choices(WORDS, k=self._random.randint(2, 11))
-        text, indent = " ".join(words), "    " * self._random.randint(0, 4)
-        match self._random.randrange(50):
-            case 0 | 1:
-                return f"{indent}# see https://example.com/{words[0]}/{self._random.randint(1, 9999)}?q={words[1]}\n"
-            case 2:
-                return f"{indent}@{words[0]}.{words[1]}({text})\n"
-            case 3 | 4:
-                return f"\x1b[32m{text}\x1b[0m\n"
-            case 5 | 6 | 7:
-                return f"src/{words[0]}/{words[1]}.py:{self._random.randint(1, 900)}: {text}\n"
-            case number if number < 16:
-                return f'{indent}"{words[0]}": "{text}\\n",\n'
-            case number if number < 19:
-                return f"\t{text}\n"
-            case _:
-                return f"{indent}{text}\n"
 
 
 def usage(parts: list[int]) -> dict[str, int]:

@@ -82,21 +82,27 @@ def latency() -> None:
 async def latencies(name: str, *, sessions: int, burst: int, bursts: int, pause: float = 1.0) -> list[str]:
     """Append in bursts of single lines, one file after the other, and wait for all of them."""
     tally = Tally(keeps_bodies=True)
-    written: dict[tuple[str, int], float] = {}
     with scratch() as folder:
         home = Home(folder / "home", sessions)
         async with serving(tally) as port:
             with running(run_command(folder, port), cwd=folder):
                 await until(lambda: len(arrivals(tally)) >= sessions)
-                for number in range(bursts):
-                    for one in range(burst):
-                        where, when = home.append((number * burst + one) % sessions, f"line {number}.{one}")
-                        written[where] = when
-                    await asyncio.sleep(pause)
+                written = await write(home, burst=burst, bursts=bursts, pause=pause)
                 await until(lambda: written.keys() <= arrivals(tally).keys())
     arrived = arrivals(tally)
     taken = [(arrived[where] - when) * 1000 for where, when in written.items()]
     return [name, f"{len(taken):,}", f"{quantile(taken, 0.5):.1f}", f"{quantile(taken, 0.99):.1f}", f"{max(taken):.1f}"]
+
+
+async def write(home: Home, *, burst: int, bursts: int, pause: float) -> dict[tuple[str, int], float]:
+    """Append the bursts, a line to the next file each; returns when each line was written."""
+    written: dict[tuple[str, int], float] = {}
+    for number in range(burst * bursts):
+        where, when = home.append(number % len(home.paths), f"line {number}")
+        written[where] = when
+        if (number + 1) % burst == 0:
+            await asyncio.sleep(pause)
+    return written
 
 
 def arrivals(tally: Tally) -> dict[tuple[str, int], float]:

@@ -199,4 +199,4 @@ def test_the_readmes_own_test_passes(stranger: Environment, tmp_path: Path) -> N
     """Whoever follows the guide sees green at its end."""
     (tmp_path / "test_acme.py").write_text(readme_examples()["test_acme.py"])
 
-    stranger.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)
+    assert "2 passed" in stranger.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)
