@@ -164,7 +164,7 @@ def replay(
     settings = _start(options)
     import asyncio
 
-    from forwarder.app.progress import progress_bar
+    from forwarder.app.progress import progress_bar, words
     from forwarder.app.replay import replay as replay_engine
     from forwarder.app.request import ReplayRequest
 
@@ -179,8 +179,10 @@ def replay(
         speed=speed,
         dry_run=dry_run,
     )
-    with progress_bar(has_data_on_stdout=to == "stdout" and not dry_run) as progress:
-        status = asyncio.run(replay_engine(settings, request, progress=progress))
+    with progress_bar(has_data_on_stdout=to == "stdout" and not dry_run) as tally:
+        status = asyncio.run(replay_engine(settings, request, progress=tally))
+    if dry_run:
+        click.echo(words(tally.progress), err=True)
     sys.exit(status)
 
 

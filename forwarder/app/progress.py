@@ -9,14 +9,25 @@ from contextlib import contextmanager
 from forwarder.app.request import Progress
 from forwarder.app.units import show_bytes
 
-Report = Callable[[Progress], None]
+
+class Tally:
+    """Keeps how far a replay has come; `show` is called with it each time."""
+
+    def __init__(self, show: Callable[[Progress], None] | None = None) -> None:
+        self.progress = Progress()
+        self._show = show
+
+    def __call__(self, progress: Progress) -> None:
+        self.progress = progress
+        if self._show:
+            self._show(progress)
 
 
 @contextmanager
-def progress_bar(*, has_data_on_stdout: bool) -> Generator[Report | None]:
-    """A function that shows how far a replay has come; None where a bar would only disturb."""
+def progress_bar(*, has_data_on_stdout: bool) -> Generator[Tally]:
+    """A tally with a bar, or without one where it would only disturb."""
     if not sys.stderr.isatty() or (has_data_on_stdout and sys.stdout.isatty()):
-        yield None
+        yield Tally()
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -26,12 +37,12 @@ def progress_bar(*, has_data_on_stdout: bool) -> Generator[Report | None]:
     with Bar(*columns, console=Console(stderr=True), redirect_stdout=False, redirect_stderr=True) as bar:
         task = bar.add_task(words(Progress()), total=None)
 
-        def report(progress: Progress) -> None:
+        def show(progress: Progress) -> None:
             bar.update(
                 task, completed=progress.bytes_done, total=progress.bytes_total or None, description=words(progress)
             )
 
-        yield report
+        yield Tally(show)
 
 
 def words(progress: Progress) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from forwarder.app.status_note import BEAT_SECONDS, NOTE, Status
 from forwarder.app.units import show_bytes, show_seconds
@@ -46,7 +47,7 @@ class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     acked: int
     behind: int
-    state: str
+    state: str = "unknown"
     events_per_second: float = 0.0
     last_error: str | None = None
     last_error_time: datetime | None = None
@@ -90,10 +91,10 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         journal = _journal(connection, max_bytes)
         letters = _letters(connection, since=(now - RECENT).timestamp())
         files = [_file(row, now) for row in connection.execute(_STREAMS)]
-        sinks = _sinks(connection, note, letters, last=journal.last)
+        is_running = note is not None and note.is_running and _is_alive(note.pid)
+        sinks = _sinks(connection, note, letters, last=journal.last, is_running=is_running)
     finally:
         connection.close()
-    is_running = note is not None and note.is_running and _is_alive(note.pid)
     total, recent = letters.get(None, (0, 0))
     return Report(
         state_dir=str(state_dir),
@@ -154,37 +155,30 @@ def _file(row: tuple[str, str, int, float], now: datetime) -> FileStatus:
     return FileStatus(source=source, path=path, offset=offset, lag_bytes=lag, lag_seconds=round(waited, 3))
 
 
-def _sinks(connection: sqlite3.Connection, note: Status | None, letters: Letters, *, last: int) -> list[SinkStatus]:
+def _sinks(
+    connection: sqlite3.Connection, note: Status | None, letters: Letters, *, last: int, is_running: bool
+) -> list[SinkStatus]:
     acked = dict(connection.execute("SELECT sink, acked FROM cursors").fetchall())
     noted = note.sinks if note else {}
-    return [
-        _sink(name, int(acked.get(name, 0)), noted.get(name), letters.get(name, (0, 0)), last=last)
-        for name in (noted or acked)
-    ]
-
-
-def _sink(name: str, acked: int, noted: SenderStatus | None, letters: tuple[int, int], *, last: int) -> SinkStatus:
-    behind = max(0, last - acked)
-    if noted is None:
-        return SinkStatus(
-            name=name,
-            acked=acked,
-            behind=behind,
-            state="unknown",
-            dead_letters=letters[0],
-            recent_dead_letters=letters[1],
+    found: list[SinkStatus] = []
+    for name in noted or acked:
+        place = int(acked.get(name, 0))
+        total, recent = letters.get(name, (0, 0))
+        sink = SinkStatus(
+            name=name, acked=place, behind=max(0, last - place), dead_letters=total, recent_dead_letters=recent
         )
-    return SinkStatus(
-        name=name,
-        acked=acked,
-        behind=behind,
+        found.append(_fared(sink, noted[name], is_running=is_running) if name in noted else sink)
+    return found
+
+
+def _fared(sink: SinkStatus, noted: SenderStatus, *, is_running: bool) -> SinkStatus:
+    return replace(
+        sink,
         state="refused" if noted.state is not Circuit.CLOSED else "retrying" if noted.next_try else "ok",
-        events_per_second=round(noted.events_per_second, 1),
+        events_per_second=round(noted.events_per_second, 1) if is_running else 0.0,
         last_error=noted.last_error,
         last_error_time=noted.last_error_time,
         next_try=noted.next_try,
-        dead_letters=letters[0],
-        recent_dead_letters=letters[1],
     )
 
 

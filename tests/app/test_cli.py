@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.app.cli import cli
+from forwarder.app.demo.recording import load
 from forwarder.app.exits import Exit
 from forwarder.clock import SystemClock
 from forwarder.journal import Cursor, Journal
 
 Install = Callable[[str, str, str], None]
+START = datetime(2026, 5, 1, tzinfo=UTC)
 FORWARDER = [sys.executable, "-m", "forwarder"]
 
 
@@ -216,17 +218,25 @@ def test_redact_reads_standard_input_and_answers_in_json() -> None:
     assert "1  in all" in invoke("redact", "-", given=b"AKIAW5NO4GHZXSOEL25B").stdout
 
 
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """One of the demonstration's sessions, as its agent would have left it."""
+    lines = load(tmp_path, start=START, speed=None).lines
+    path = next(one.path for one in lines if "fix/rounding" in one.text)
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(one.text for one in lines if one.path == path))
+    return path
+
+
+def replay(session: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*FORWARDER, "replay", "--no-config", "--state-dir", str(session.parent / "state"), *arguments]
+    return subprocess.run([*command, str(session)], capture_output=True, text=True)
+
+
 @pytest.mark.slow
-def test_replay_writes_events_to_stdout_and_everything_else_to_stderr(tmp_path: Path) -> None:
+def test_replay_writes_events_to_stdout_and_everything_else_to_stderr(session: Path) -> None:
     """`forwarder replay … | jq` must not meet a log line."""
-    demo = Path(sys.modules["forwarder.app"].__path__[0], "demo", "failing-test.jsonl")
-    session = tmp_path / "rollout-2026-05-01T00-00-00-01a1ee56-5e00-7001-8001-000000000001.jsonl"
-    session.write_text(_dated(demo.read_text()))
-    done = subprocess.run(
-        [*FORWARDER, "replay", "--no-config", "--state-dir", str(tmp_path / "state"), str(session)],
-        capture_output=True,
-        text=True,
-    )
+    done = replay(session)
 
     types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert done.returncode == Exit.OK
@@ -234,8 +244,13 @@ def test_replay_writes_events_to_stdout_and_everything_else_to_stderr(tmp_path: 
     assert types.count("token_usage") == 7
 
 
-def _dated(text: str) -> str:
-    return re.sub(r"@(\d+)\.(\d+)@", lambda found: f"2026-05-01T00:00:{int(found[1]):02}.{found[2]}Z", text)
+@pytest.mark.slow
+def test_a_dry_run_counts_and_delivers_nothing(session: Path) -> None:
+    """How much a replay would send is known before it is sent."""
+    done = replay(session, "--dry-run")
+
+    assert (done.returncode, done.stdout) == (Exit.OK, "")
+    assert done.stderr.endswith(" 31 events\n")
 
 
 @pytest.mark.slow

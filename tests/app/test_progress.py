@@ -20,10 +20,13 @@ def test_progress_names_files_bytes_and_events() -> None:
     assert words(HALF) == "3/26 files, 1.5 MiB of 2 GiB, 4711 events"
 
 
-def test_there_is_no_bar_without_a_terminal() -> None:
-    """In a log file it would be noise."""
-    with progress_bar(has_data_on_stdout=False) as report:
-        assert report is None
+def test_without_a_terminal_progress_is_kept_and_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    """In a log file a bar would be noise."""
+    with progress_bar(has_data_on_stdout=False) as tally:
+        tally(HALF)
+
+    assert tally.progress is HALF
+    assert capfd.readouterr() == ("", "")
 
 
 def _everything(main: int) -> str:
@@ -43,9 +46,8 @@ def test_on_a_terminal_the_bar_moves_and_stdout_stays_clean(
     monkeypatch.setenv("TERM", "xterm")
     with os.fdopen(terminal, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
-        with progress_bar(has_data_on_stdout=True) as report:
-            assert report is not None
-            report(HALF)
+        with progress_bar(has_data_on_stdout=True) as tally:
+            tally(HALF)
     shown = _everything(main)
 
     assert "3/26 files" in shown
