@@ -80,15 +80,16 @@ class Redactor:
 
     def preview(self, text: str) -> str:
         """The scrubbed text cut to 50 characters, ``…`` appended when it was longer; cheap also for long texts."""
-        size = len(text) if len(text) <= WINDOW else _window(text, WINDOW)
+        begin = text[:WINDOW].encode("utf-8", "surrogatepass")
+        for group in self._groups:
+            if group.may_hold(begin):
+                return self._searched_preview(text)
+        return _cut(text)  # a secret that shows would have its shape in the window
+
+    def _searched_preview(self, text: str) -> str:
+        size = _window(text, WINDOW)
         while True:
-            window = text[:size]
-            data = window.encode("utf-8", "surrogatepass")
-            for group in self._groups:
-                if group.may_hold(data):
-                    break
-            else:
-                return _cut(window)
+            data = text[:size].encode("utf-8", "surrogatepass")
             hits = list(self._hits(data))
             limit = len(data) if size >= len(text) else _decided(data, hits)
             spans = _merged(hit for hit in hits if hit.is_secret and hit.last <= limit)
