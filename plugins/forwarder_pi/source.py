@@ -1,0 +1,126 @@
+"""Sessions of the pi coding agent: one JSON Lines file each, in formats v1 to v3 (0.27 to 1.5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, get_args
+
+import msgspec
+
+from forwarder import BadRecord, Event, Record, Session, Source, UnknownRecord
+from forwarder_pi import messages, session, turns
+from forwarder_pi.identity import key_of
+from forwarder_pi.records import (
+    AnyEntry,
+    AnyMessage,
+    Assistant,
+    BashExecution,
+    BranchSummary,
+    Compaction,
+    Entry,
+    Head,
+    Header,
+    Message,
+    ModelChange,
+    SideUsage,
+    ToolResult,
+    User,
+)
+from forwarder_pi.state import Place, State, Turn
+
+_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z_.+\.jsonl(?:\.zst|\.gz)?")
+_KINDS = {kind.__struct_config__.tag for kind in get_args(AnyEntry)}
+_ROLES = {role.__struct_config__.tag for role in get_args(AnyMessage)}
+
+_ENTRY: msgspec.json.Decoder[AnyEntry] = msgspec.json.Decoder(AnyEntry)
+_HEAD = msgspec.json.Decoder(Head)
+
+
+@dataclass(frozen=True)
+class Pi(Source[State]):
+    """Options `home`: pi's own folder ($PI_CODING_AGENT_DIR); `sessions`: where sessions lie if elsewhere; or lists.
+
+    `sessions` is pi's setting `sessionDir` ($PI_CODING_AGENT_SESSION_DIR); it is read beside those in `home`.
+    """
+
+    environment: ClassVar[dict[str, str]] = {"home": "PI_CODING_AGENT_DIR", "sessions": "PI_CODING_AGENT_SESSION_DIR"}
+
+    home: str | list[str] = "~/.pi/agent"
+    sessions: str | list[str] = field(default_factory=list[str])
+
+    def patterns(self) -> list[str]:
+        """The sessions of every home, a folder for each project; and those in folders of the user's choice."""
+        homes = [f"{home.rstrip('/')}/sessions" for home in _several(self.home)]
+        folders = homes + [folder.rstrip("/") for folder in _several(self.sessions)]
+        return [f"{folder}/**/*.jsonl" for folder in folders]
+
+    def recognises(self, path: Path) -> bool:
+        """Session files carry their time and an id in the name, in every version."""
+        return _NAME.fullmatch(path.name) is not None
+
+    def new_state(self, path: Path) -> State:
+        """The id in the name stands in until the header tells the session's own."""
+        return State(session=Session(agent="pi", id=session.id_in_name(path.name) or path.stem))
+
+    def map(self, record: Record, state: State) -> Iterator[Event]:
+        """One entry: find the turn that it goes on with, say what it means, and remember its branch's new end."""
+        try:
+            entry = record.decode(_ENTRY)
+        except BadRecord as error:
+            raise _why(record, error) from error
+        if isinstance(entry, Header):
+            return iter(session.on_header(state, entry))
+        session.end_copies(state, entry)
+        place = Place(key_of(record, entry), entry.timestamp)
+        turn, events = _told(state, entry, turns.follow(state, entry), place)
+        if turn is not None:
+            turn.last = place.at
+        return iter(events + turns.keep(state, entry, turn, place))
+
+
+def _told(state: State, entry: Entry, turn: Turn | None, place: Place) -> tuple[Turn | None, list[Event]]:
+    """The turn that is open behind the entry, and its events."""
+    match entry:
+        case Message(message=message):
+            return _said(state, message, turn, place)
+        case ModelChange():
+            return turn, session.on_model_change(state, entry, turn, place)
+        case Compaction():
+            return turn, session.on_compaction(state, entry, turn, place)
+        case BranchSummary():
+            return turn, session.on_branch_summary(state, entry, turn, place)
+        case SideUsage():
+            return turn, session.on_side_usage(state, entry, turn, place)
+        case _:
+            return turn, []
+
+
+def _said(state: State, message: AnyMessage, turn: Turn | None, place: Place) -> tuple[Turn | None, list[Event]]:
+    match message:
+        case User():
+            return messages.on_user(state, message, turn, place)
+        case Assistant():
+            return messages.on_assistant(state, message, turn, place)
+        case ToolResult():
+            return turn, messages.on_result(state, message, turn, place)
+        case BashExecution():
+            return turn, messages.on_command(state, message, turn, place)
+        case _:
+            return turn, []
+
+
+def _why(record: Record, error: BadRecord) -> BadRecord | UnknownRecord:
+    """A line that the shapes refuse is of an unknown kind, or a known one in another shape."""
+    head = record.decode(_HEAD)
+    if head.type not in _KINDS:
+        return UnknownRecord(head.type)
+    if head.message is not None and head.message.role is not None and head.message.role not in _ROLES:
+        return UnknownRecord(f"message.{head.message.role}")
+    return error
+
+
+def _several(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else paths
