@@ -57,11 +57,12 @@ class Machine:
                 process.kill()
                 await process.wait()
 
-    async def started(self) -> Process:
-        """`forwarder run`, with its log in `log`."""
+    async def started(self, *arguments: str | Path) -> Process:
+        """The command with these arguments, `run` without any; output and log go to `log`."""
+        command, *rest = arguments or ("run",)
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *[FORWARDER, "run", "--config", str(self.config), "--state-dir", str(self.state)],
+                *[FORWARDER, command, "--config", self.config, "--state-dir", self.state, *rest],
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -126,8 +127,12 @@ class Machine:
 
     def archived(self) -> list[Event]:
         """All events in the archive."""
+        return [json.loads(line) for line in self.archived_lines()]
+
+    def archived_lines(self) -> list[bytes]:
+        """The lines of the archive, of which a kill may have left the last one half."""
         files = sorted((self.folder / "archive").glob("*.jsonl"))
-        return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
+        return [line for path in files for line in path.read_bytes().splitlines()]
 
 
 def ids(events: Iterable[Event]) -> list[str]:

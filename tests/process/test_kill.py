@@ -36,6 +36,29 @@ async def test_fifty_kills_lose_and_double_nothing(machine: Machine) -> None:
     assert totals(machine.archived()) == totals(expected)
 
 
+async def test_a_killed_replay_goes_on_where_it_was(machine: Machine) -> None:
+    """Started again with the same words it sends the rest, and an archive holds each event once."""
+    for path, content in answering(machine.home, files=20, answers=1_000).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    machine.configure(machine.archive_sink())
+
+    for _ in range(6):
+        before = len(machine.archived_lines())
+        replay = await machine.started("replay", "--to", "archive", machine.home)
+        while replay.returncode is None and len(machine.archived_lines()) == before:
+            await asyncio.sleep(0.005)
+        if replay.returncode is not None:
+            break
+        replay.kill()
+        await replay.wait()
+    else:
+        replay = await machine.started("replay", "--to", "archive", machine.home)
+
+    assert await replay.wait() == 0
+    assert sorted(ids(machine.archived())) == sorted(ids(await machine.replay(machine.home)))
+
+
 async def one_life(machine: Machine, pieces: Pieces, random: Random) -> None:
     """Start and kill: now and then during the start, mostly in the middle of the work, which goes on all the time."""
     pieces.write(5)
