@@ -26,7 +26,6 @@ from forwarder.pipeline.redaction import Level, Redactor
 from forwarder.source import well_formed
 
 _to_json = msgspec.json.Encoder(decimal_format="number").encode
-_PLACES = Decimal("1e-9")  # EVENTS.md: money has at most nine places
 _WITHOUT_ENVELOPE: dict[str, object] = {"key": UNSET, "time": UNSET, "session": UNSET}
 _WIRE_NAMES = {"id": "session_id", "parent_id": "parent_session_id"}
 _MAX_NAMES = 4096  # free texts known to hold no secret: models, tools and windows come again and again
@@ -36,7 +35,9 @@ _MAX_SESSIONS = 1024  # envelopes kept encoded; a stream uses one or two at a ti
 class Prices(Protocol):
     """Where costs come from when the agent does not state them."""
 
-    def cost(self, usage: TokenUsage) -> Decimal | None: ...
+    def cost(self, usage: TokenUsage) -> Decimal | None:
+        """USD with at most nine places, None when unknown."""
+        ...
 
 
 class Encoder:
@@ -50,9 +51,11 @@ class Encoder:
         self._sessions: dict[Session, bytes] = {}
         self._plans: dict[type[Event], _Plan] = {}
         self._clean_names: set[str] = set()
+        self._time: datetime | None = None
+        self._timestamp = b""
 
     def encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
-        """The event's line, and the fact that it tells (see `journal.seen`). `origin` is the JSON of the origin object.
+        """The event's line, and the fact that it tells (see `journal.seen`). `origin` is how the line ends.
 
         Raises `BadRecord` for an event that cannot be sent.
         """
@@ -63,19 +66,23 @@ class Encoder:
 
     def _encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
         plan = self._plans.get(type(event)) or self._plan(type(event))
-        if plan.is_usage:
-            event = self._priced(event)
         key, session = event.key, event.session
         digest = blake2b(_to_json((session.agent, plan.tag, *key)), digest_size=16).digest()
-        line = b'{"id":"%b",%b,"time":"%b",%b%b,"origin":%b}' % (
+        changes = self._cleaned(event, plan)
+        if plan.is_usage:
+            changes |= self._priced(event)
+        if event.time is not self._time:  # the events of one record share their time
+            self._time, self._timestamp = event.time, _timestamp(event.time)
+        parts = (
+            b'{"id":"',
             hexlify(digest),
             plan.type_field,
-            _timestamp(event.time),
+            self._timestamp,
             self._sessions.get(session) or self._session(session),
-            _to_json(replace(event, **self._cleaned(event, plan)))[plan.type_end : -1],
+            _to_json(replace(event, **changes))[plan.type_end : -1],
             origin,
         )
-        return line, fact(key, digest)
+        return b"".join(parts), fact(key, digest)
 
     def _cleaned(self, event: Event, plan: _Plan) -> dict[str, object]:
         """The fields that may not go out as they are, as they may; the envelope goes, it has a form of its own."""
@@ -99,18 +106,18 @@ class Encoder:
             self._clean_names.add(text)
         return clean
 
-    def _priced(self, event: Event) -> Event:
+    def _priced(self, event: Event) -> dict[str, object]:
         if self._prices and isinstance(event, TokenUsage) and event.cost_usd is None:
             cost = self._prices.cost(event)
             if cost is not None:
-                return replace(event, cost_usd=cost.quantize(_PLACES).normalize(), cost_source="table")
-        return event
+                return {"cost_usd": cost.normalize(), "cost_source": "table"}
+        return {}
 
     def _session(self, session: Session) -> bytes:
         cleaned = {name: self._name(text) for name in SESSION_NAMES if (text := getattr(session, name)) is not None}
         fields = asdict(replace(session, **cleaned))
         wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self._host}
-        encoded = _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]
+        encoded = b'",' + _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]
         if len(self._sessions) >= _MAX_SESSIONS:
             self._sessions.clear()
         self._sessions[session] = encoded
@@ -121,7 +128,7 @@ class Encoder:
         type_field = b'"type":%b' % _to_json(tag)
         self._plans[kind] = plan = _Plan(
             tag=tag,
-            type_field=type_field,
+            type_field=b'",%b,"time":"' % type_field,
             type_end=len(type_field) + 1,
             contents=content_fields(kind),
             names=name_fields(kind),
@@ -142,12 +149,12 @@ class _Plan(NamedTuple):
 
 
 def origin_maker(*, source: str, file: str, is_replay: bool) -> Callable[[int, bool], bytes]:
-    """A function from a record's offset, and whether it was read tolerantly, to the JSON of the `origin` object."""
-    prefix = b'{"source":%b,"file":%b,"offset":' % (_to_json(source), _to_json(well_formed(file)))
+    """A function from a record's offset, and whether it was read tolerantly, to the end of its events' lines."""
+    prefix = b',"origin":{"source":%b,"file":%b,"offset":' % (_to_json(source), _to_json(well_formed(file)))
     suffix = b',"replay":true' if is_replay else b""
 
     def origin(offset: int, lossy: bool) -> bytes:
-        return b"%b%d%b%b}" % (prefix, offset, suffix, b',"lossy":true' if lossy else b"")
+        return b"%b%d%b%b}}" % (prefix, offset, suffix, b',"lossy":true' if lossy else b"")
 
     return origin
 

