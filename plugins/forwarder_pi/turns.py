@@ -10,7 +10,7 @@ from datetime import datetime
 
 from forwarder import Event, Trigger, TurnEnd, TurnOutcome, TurnStart
 from forwarder_pi import calls
-from forwarder_pi.records import Entry
+from forwarder_pi.records import Entry, Message, User
 from forwarder_pi.state import LEAVES, Place, State, Turn, milliseconds
 
 FINAL: dict[str, TurnOutcome] = {"stop": "completed", "length": "completed", "aborted": "interrupted"}
@@ -20,12 +20,14 @@ FAILED = "error"
 def follow(state: State, entry: Entry) -> Turn | None:
     """The open turn that the entry goes on with: that of the entry before it in its own branch.
 
-    An unknown parent is an entry of a kind that this version cannot read, or one far back to which the person returned;
-    then the turn that was active last is taken.
+    An unknown parent is an entry of a kind that this version cannot read, so the turn that was active last is taken.
+    Not for a prompt: its parent can be one far back, to which the person returned or which another process knew.
     """
     leaves, parent = state.leaves, entry.parent_id or ""
     if parent in leaves:
         return leaves.pop(parent)
+    if isinstance(entry, Message) and isinstance(entry.message, User):
+        return None
     for leaf in reversed(leaves):
         if leaves[leaf] is not None:
             return leaves.pop(leaf)
