@@ -148,7 +148,8 @@ class Journal:
     async def give_up_oldest(self) -> int:
         """Drop the oldest quarter of the journal, delivered or not; returns how many events some sink never got."""
         upto = self._oldest_quarter()
-        lost = max(0, upto - self.delivered)
+        given_up_before = self._sizes[0][0] - 1 if self._sizes else upto
+        lost = max(0, upto - max(self.delivered, given_up_before))
         await self._drop(upto)
         return lost
 
