@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import structlog
 
 from forwarder.tail.follow import File
@@ -17,7 +19,7 @@ class Problems:
 
     def add(self, file: File, error: Exception) -> None:
         """Remember the reason, and log it unless it is known."""
-        path, reason = str(file.path), str(error)
+        path, reason = os.fsencode(file.path).decode("utf-8", "replace"), str(error)
         if self.by_file.get(path) != reason:
             self.by_file[path] = reason
             _log.warning(f"{file.source}: cannot read {path}: {reason}; it is tried again when it changes")

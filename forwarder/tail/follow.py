@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from forwarder.errors import ForwarderError
 from forwarder.tail.compression import translated
-from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, open_stream
+from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, check_name, open_stream
 
 MAX_OPEN = 64  # while more live files than this take turns, they are closed in between: often 1,024 may be open
 LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
@@ -126,6 +126,7 @@ class Follower:
         return opened, chunk
 
     def _open(self, file: File) -> OpenStream:
+        check_name(file.path)
         found = os.stat(file.path)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{file.path} is not a regular file")

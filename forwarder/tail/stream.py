@@ -245,12 +245,21 @@ def restarted(row: StreamRow) -> StreamRow:
     )  # fmt: skip
 
 
+def check_name(path: Path) -> None:
+    """Raises `OSError` for a path that is not UTF-8: neither the journal nor an event could carry it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise OSError("its name is not UTF-8; rename it") from error
+
+
 def skipped(row: StreamRow) -> StreamRow:
     """The stream with everything that is in its file now marked as unwanted. Blocks; raises `OSError`, `MissingExtra`.
 
     The head is remembered, so that another file under the same inode or name is not taken for this one.
     """
     path = Path(row.path)
+    check_name(path)
     with open(path, "rb", buffering=0) as file, translated(path):
         stat = os.fstat(file.fileno())
         plain, is_compressed = plain_bytes(file, path)

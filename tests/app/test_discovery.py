@@ -157,6 +157,20 @@ async def test_the_oldest_files_are_read_first(tmp_path: Path, state: Path, cloc
         assert await rooms.texts() == ["0:3", "0:2", "0:1"]
 
 
+async def test_a_file_with_a_name_that_is_not_utf_8_is_reported(
+    tmp_path: Path, state: Path, clock: ManualClock
+) -> None:
+    """Not even its checkpoint could be kept; the others are read."""
+    odd = write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")), 1)
+    good = write(tmp_path / "s.jsonl", 2)
+    async with opened(state, clock) as rooms:
+        await rooms.start(odd, good, start="none")
+        await rooms.read(good)
+
+        assert list(rooms.problems.by_file) == [f"{tmp_path}/caf\ufffd.jsonl"]
+        assert [row.path for row in await rooms.journal.streams()] == [str(good)]
+
+
 async def test_a_file_that_goes_before_the_start_is_no_problem(tmp_path: Path, state: Path, clock: ManualClock) -> None:
     """The sweep saw it, and then it was deleted."""
     async with opened(state, clock) as rooms:

@@ -231,6 +231,16 @@ async def test_what_is_no_file_is_a_problem_and_does_not_hang(following: Followi
     ]
 
 
+async def test_a_name_that_is_not_utf_8_is_a_problem_of_that_file(following: Following, tmp_path: Path) -> None:
+    """The journal could not hold its checkpoint."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl"))
+    path.write_bytes(b"{}\n")
+    following.report(path)
+
+    assert await following.until_end() == []
+    assert [str(error) for _, error in following.problems] == ["its name is not UTF-8; rename it"]
+
+
 @pytest.mark.usefixtures("small_chunks")
 async def test_leaving_while_a_read_is_under_way_closes_every_file(following: Following, tmp_path: Path) -> None:
     """Only the reading thread knows a file that it has just opened; open files are warnings, warnings are errors."""
