@@ -29,17 +29,27 @@ class Delivery:
         self.senders = senders
         self._journal = journal
         self._gone: set[str] = set()
+        self._waited_for: dict[str, asyncio.Task[None]] = {}
 
     def left(self, name: str) -> None:
         """The destination of this sink is gone on purpose: nobody waits for it any more."""
         self._gone.add(name)
+        if name in self._waited_for:
+            self._waited_for[name].cancel()
 
     async def drained(self) -> None:
         """Return when every sink that is still there has taken everything in the journal."""
-        waited = [sender for name, sender in self.senders.items() if name not in self._gone]
-        for sender in waited:
-            sender.hurry()
-        await asyncio.gather(*(sender.caught_up(self._journal.last) for sender in waited))
+        for name, sender in self.senders.items():
+            if name not in self._gone:
+                sender.hurry()
+                self._waited_for[name] = asyncio.create_task(sender.caught_up(self._journal.last))
+        try:
+            if self._waited_for:
+                await asyncio.wait(self._waited_for.values())
+        finally:
+            for task in self._waited_for.values():
+                task.cancel()
+            self._waited_for.clear()
 
     @property
     def dead_lettered(self) -> int:
