@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -104,7 +105,14 @@ class Forwarding:
         follower = Follower(index, max_line_bytes=settings.max_line_bytes, on_problem=problems.add)
         committer = Committer(journal, clock, on_full=settings.journal.on_full)
         maker = mapper_maker(settings, self._redactor, loosest(settings.sinks.values()), clock=clock)
-        intake = Intake(follower, committer, journal, sources=self._sources, make_mapper=maker)
+        intake = Intake(
+            follower,
+            committer,
+            journal,
+            sources=self._sources,
+            make_mapper=maker,
+            on_progress=lambda row, _: problems.solved(row.path),
+        )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds)
         status = StatusNote(
@@ -139,5 +147,8 @@ class Forwarding:
 
     async def _prune(self, journal: Journal) -> None:
         while True:
-            await journal.prune()
+            try:
+                await journal.prune()
+            except sqlite3.OperationalError as error:
+                _log.warning(f"cannot drop old events from the journal: {error}; tried again in {PRUNE_SECONDS:g} s")
             await self._clock.sleep(PRUNE_SECONDS)
