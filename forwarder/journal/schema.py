@@ -16,7 +16,7 @@ FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x46574452  # "FWDR": tells our file from another program's
 
 # A row of `batches` is everything that one commit added: rows of one event cost nine times as much (DESIGN.md).
-# `seen` and `seen_before` are two generations of one set: pruning by age is dropping the older (journal/seen.py).
+# The three tables of seen facts are one set (journal/seen.py); pruning it by age is dropping `seen_before`.
 _TABLES = """
 CREATE TABLE batches (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
                       time REAL NOT NULL, body BLOB NOT NULL);
@@ -25,8 +25,9 @@ CREATE TABLE streams (id INTEGER PRIMARY KEY, source TEXT NOT NULL, path TEXT NO
                       skip_until INTEGER NOT NULL, first_line BLOB NOT NULL, head_size INTEGER NOT NULL,
                       head BLOB NOT NULL, tail_size INTEGER NOT NULL, tail BLOB NOT NULL, state BLOB NOT NULL,
                       time REAL NOT NULL);
-CREATE TABLE seen (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE seen_before (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen_lately (fact BLOB PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen (fact BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE seen_before (fact BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE cursors (sink TEXT PRIMARY KEY, acked INTEGER NOT NULL, in_flight INTEGER NOT NULL);
 CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, time REAL NOT NULL, source TEXT, sink TEXT, file TEXT,
                            offset INTEGER, size INTEGER, reason TEXT NOT NULL, body BLOB NOT NULL);

@@ -124,7 +124,8 @@ async def test_a_failed_commit_leaves_nothing_behind(journal: Journal, tmp_path:
     both.dead_letters = [letter("no reason"), DeadLetter(time=0.0, reason="x", body=b"", size=2**70)]
     with pytest.raises(OverflowError):
         await journal.commit(both)
-    left = [rows(tmp_path, table) for table in ("batches", "seen", "streams", "dead_letters", "notes")]
+    tables = ("batches", "seen_lately", "streams", "dead_letters", "notes")
+    left = [rows(tmp_path, table) for table in tables]
     both.dead_letters.pop()
     block = await journal.commit(both)
 
