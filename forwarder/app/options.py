@@ -235,10 +235,10 @@ def _either(words: list[str]) -> str:
 
 
 def environment_defaults(plugin: type, given: Mapping[str, object]) -> dict[str, object]:
-    """Options that are not given but that the agent itself would take from its environment."""
+    """Options that are not given but that the agent itself would take from its environment, as references to it."""
     named: dict[str, str] = getattr(plugin, "environment", {})
     return {
-        option: value
+        option: {"env": variable}
         for option, variable in named.items()
-        if option not in given and (value := os.environ.get(variable))
+        if option not in given and os.environ.get(variable)
     }
