@@ -22,6 +22,7 @@ from forwarder.journal import Cursor, Journal
 
 Install = Callable[[str, str, str], None]
 START = datetime(2026, 5, 1, tzinfo=UTC)
+PATIENCE = 60.0  # seconds for a process that needs one: a hang fails its own test and not the whole suite
 FORWARDER = [sys.executable, "-m", "forwarder"]
 
 
@@ -230,7 +231,7 @@ def session(tmp_path: Path) -> Path:
 
 def replay(session: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*FORWARDER, "replay", "--no-config", "--state-dir", str(session.parent / "state"), *arguments]
-    return subprocess.run([*command, str(session)], capture_output=True, text=True)
+    return subprocess.run([*command, str(session)], capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.mark.slow
@@ -257,14 +258,16 @@ def test_a_dry_run_counts_and_delivers_nothing(session: Path) -> None:
 def test_run_stops_on_sigterm_and_holds_its_state_folder(tmp_path: Path) -> None:
     """A second forwarder on the same folder is told who has it; the first ends in order."""
     run = [*FORWARDER, "run", "--no-config", "--state-dir", str(tmp_path / "state"), "--log-format", "json"]
-    first = subprocess.Popen(run, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
-    assert first.stderr is not None
-    for line in first.stderr:
-        if json.loads(line)["event"] == "at work":
-            break
-    second = subprocess.run(run, capture_output=True, text=True)
-    first.send_signal(signal.SIGTERM)
-    out, _ = first.communicate()
+    with subprocess.Popen(run, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        try:
+            assert first.stderr is not None
+            while json.loads(first.stderr.readline())["event"] != "at work":
+                pass
+            second = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE)
+            first.send_signal(signal.SIGTERM)
+            out, _ = first.communicate(timeout=PATIENCE)
+        finally:
+            first.kill()
 
     assert second.returncode == Exit.STATE
     assert f"another forwarder (process {first.pid}) is at work in" in second.stderr
@@ -275,7 +278,11 @@ def test_run_stops_on_sigterm_and_holds_its_state_folder(tmp_path: Path) -> None
 def test_the_demo_plays_through_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """The first thing that a new user sees: real events, a summary, no secret, no litter."""
     done = subprocess.run(
-        [*FORWARDER, "demo", "--fast"], capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)}
+        [*FORWARDER, "demo", "--fast"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        timeout=PATIENCE,
     )
 
     assert done.returncode == Exit.OK, done.stderr

@@ -53,7 +53,9 @@ def test_every_event_fits_the_schema(tmp_path: Path, level: str) -> None:
         with line.path.open("a") as file:
             file.write(line.text)
     replay = [sys.executable, "-m", "forwarder", "replay", "--no-config", "--redaction", level]
-    done = subprocess.run([*replay, "--state-dir", tmp_path / "state", tmp_path / "home"], capture_output=True)
+    done = subprocess.run(
+        [*replay, "--state-dir", tmp_path / "state", tmp_path / "home"], capture_output=True, timeout=60
+    )
     events = [json.loads(line) for line in done.stdout.splitlines()]
 
     types = json_schema()["$defs"]
