@@ -136,7 +136,7 @@ def test_every_package_of_the_wheel_is_typed_and_explained(wheel: Path) -> None:
     """`py.typed` and the plugins' own pages are files that only the wheel's contents can prove."""
     names = set(zipfile.ZipFile(wheel).namelist())
     scripts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["entry-points"]
-    plugins = {value.partition(":")[0] for group in scripts.values() for value in group.values()}
+    plugins = {re.split("[.:]", value)[0] for group in scripts.values() for value in group.values()}
 
     assert {f"{package}/py.typed" for package in plugins | {"forwarder"}} <= names
     assert {f"{package}/README.md" for package in plugins} <= names

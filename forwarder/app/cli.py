@@ -29,7 +29,23 @@ LEVELS = click.Choice(["full", "preview", "none"])
 
 
 class Command(click.Group):
-    """Says what went wrong in one line, without a traceback, and ends with the status that belongs to it."""
+    """Says what went wrong in one line, without a traceback, and ends with the status that belongs to it.
+
+    Its commands are those of this module, and behind them those that plugins bring along.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from forwarder.app.plugin_commands import names
+
+        return sorted({*super().list_commands(ctx), *names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        from forwarder.app.plugin_commands import find
+
+        return find(cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
