@@ -167,7 +167,7 @@ def _tell(state: State, line: Line[Completed[Any]], facts: Facts) -> Iterable[Ev
         call.duration_ms = facts.duration_ms
     if not call.is_running:
         return ()
-    return [calls.finish(state, line.timestamp, facts.id, output=facts.output)]
+    return [calls.finish(state, line.timestamp, facts.id, None, facts.output)]
 
 
 def _nested(state: State, line: Line[Completed[Any]], facts: Facts) -> Iterable[Event]:

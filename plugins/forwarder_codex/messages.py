@@ -97,12 +97,12 @@ def _prompt(state: State, at: datetime, text: str) -> Iterable[Event]:
 
 
 def _response(state: State, at: datetime, text: str) -> Iterable[Event]:
-    turn = state.turn
-    turn.responses += 1
+    turn, session = state.turn, state.session
+    number = turn.responses = turn.responses + 1
     event = Response(
-        key=(state.session.id, turn.key, turn.responses),
+        key=(session.id, turn.key, number),
         time=at,
-        session=state.session,
+        session=session,
         turn=turn.count or None,
         bytes=text_size(text),
         chars=len(text),

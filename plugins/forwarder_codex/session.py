@@ -60,14 +60,17 @@ def on_bare_header(state: State, header: BareHeader) -> Iterable[Event]:
 def on_turn_context(state: State, line: Line[TurnContext]) -> Iterable[Event]:
     """The folder and the model from here on; repeated with every request until 0.104."""
     context = line.payload
-    cwd = as_path(context.cwd) if context.cwd else state.session.cwd
-    if cwd != state.session.cwd:
-        state.session = msgspec.structs.replace(state.session, cwd=cwd)
+    if context.cwd and context.cwd != state.session.cwd:
+        state.session = _moved(state.session, as_path(context.cwd))
     before, model = state.model, context.model
     if model is None or model == before:
         return ()
     state.model = model
     return [_model_change(state, line.timestamp, model, before)] if before is not None else ()
+
+
+def _moved(session: Session, cwd: str) -> Session:
+    return session if session.cwd == cwd else msgspec.structs.replace(session, cwd=cwd)
 
 
 def as_path(text: str) -> str:

@@ -25,6 +25,7 @@ _PREFIX = re.compile(
     rb'\{"timestamp":"([^"]{20,35})",(?:"ordinal":\d+,)?'
     rb'"type":"(\w+","payload":\{(?:"type":"\w+")?)(?:,(?:"(?:thread|turn)_id":"[^"]*",)+"item":\{"type":"(\w+)")?'
 )
+_match_prefix = _PREFIX.match
 _SUMMARY = re.compile(rb'"payload":\{"message":("(?:[^"\\]|\\.)*")')
 
 _HEAD = msgspec.json.Decoder(Head)
@@ -80,22 +81,26 @@ class Codex(Source[State]):
         """Choose the shape by the line's first bytes and decode it once; other lines go the long way."""
         if not record.is_whole:
             return iter(_from_head(record, state))
-        route = None
-        if (found := _PREFIX.match(record.line)) is not None:
+        if (found := _match_prefix(record.line)) is not None:
             kind = found[2]
-            route = _ITEM_ROUTES.get(found[3]) if kind == _ITEM_COMPLETED else _ROUTES.get(kind)
-        if route is None:
-            return iter(_by_kind(record, state))
-        return iter(_handle(route, record, state))
+            if (route := _ROUTES.get(kind)) is not None:
+                return iter(_handle(route, record, state))
+            if kind == _ITEM_COMPLETED and (route := _ITEM_ROUTES.get(found[3])) is not None:
+                return iter(_handle(route, record, state))
+        return iter(_by_kind(record, state))
 
 
 def _handle(route: Route[Any], record: Record, state: State) -> Iterable[Event]:
-    line = record.decode(route.decoder)
+    decoder, handle = route
+    try:
+        line = decoder.decode(record.line)  # nearly every line; 0.1 µs less than by way of the record
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        line = record.decode(decoder)  # reads it tolerantly, or says what is wrong
     if record.offset == 0:
         state.thread = ""  # the first line is the file's own header, whatever the file is called by now
     if state.lineage is not None and lineage.is_inherited(state, state.lineage, line):
         return ()
-    return route.handle(state, line)
+    return handle(state, line)
 
 
 def _by_kind(record: Record, state: State) -> Iterable[Event]:
@@ -142,7 +147,7 @@ def _undated(event: Event) -> Event:
 
 def _from_head(record: Record, state: State) -> Iterable[Event]:
     """Only the first bytes of a very long line are there: they tell that the context was compacted, and when."""
-    found = _PREFIX.match(record.line)
+    found = _match_prefix(record.line)
     kind = found[2].partition(b'"')[0] if found is not None else b""
     if found is None or kind not in {b"compacted", b"world_state"}:
         raise RecordTooLong(f"the record has {record.size} bytes, more than max_line_bytes")

@@ -42,7 +42,7 @@ class Turn(Struct):
     is_review: bool = False
 
 
-class OpenCall(Struct, array_like=True):
+class OpenCall(Struct, array_like=True, gc=False):
     """A call without its end. `turn_key` is that of the turn it began in; the facts are what an item said so far."""
 
     tool: str

@@ -30,27 +30,27 @@ def on_token_record(state: State, line: Line[TokenRecord]) -> Iterable[Event]:
         r + used.reasoning_output_tokens,
     )
     key = (state.session.id, record.response_id)
-    has_writes = used.cache_write_input_tokens is not None
-    return [_usage(state, line.timestamp, key, _parts(used), has_writes=has_writes, response_id=record.response_id)]
+    return [_usage(state, line.timestamp, key, _parts(used), used, response_id=record.response_id)]
 
 
 def on_token_count(state: State, line: Line[TokenCount]) -> Iterable[Event]:
     """Running totals become a step; windows of rate limits become gauges."""
+    payload, at = line.payload, line.timestamp
     events: list[Event] = []
-    if (info := line.payload.info) is not None:
-        now = _parts(info.total_token_usage)
-        generation, step = _step(state.tokens, info, now)
+    if (info := payload.info) is not None:
+        totals, memory = info.total_token_usage, state.tokens
+        now = _parts(totals)
+        step = _step(memory, info, now)
         if step != NO_TOKENS:
-            key = (state.session.id, generation, *now)
-            has_writes = info.total_token_usage.cache_write_input_tokens is not None
-            events.append(_usage(state, line.timestamp, key, step, has_writes=has_writes))
-        _context(state, line.timestamp, info, events)
-    if (limits := line.payload.rate_limits) is not None:
-        prefix = "" if limits.limit_id in {None, "codex"} else f"{limits.limit_id}."
+            events.append(_usage(state, at, (state.session.id, memory.generation, *now), step, totals))
+        _context(state, at, info, events)
+    if (limits := payload.rate_limits) is not None:
+        name = limits.limit_id
+        prefix = "" if name is None or name == "codex" else f"{name}."
         if limits.primary is not None:
-            _limit(state, line.timestamp, prefix + "primary", limits.primary, events)
+            _limit(state, at, prefix + "primary", limits.primary, events)
         if limits.secondary is not None:
-            _limit(state, line.timestamp, prefix + "secondary", limits.secondary, events)
+            _limit(state, at, prefix + "secondary", limits.secondary, events)
     return events
 
 
@@ -97,39 +97,44 @@ def _parts(usage: Usage) -> Parts:
     )
 
 
-def _step(memory: Tokens, info: TokenInfo, now: Parts) -> tuple[int, Parts]:
+def _step(memory: Tokens, info: TokenInfo, now: Parts) -> Parts:
     """What the totals have grown by, without what usage records told already (contract, section 5.3).
 
     Totals that equal the last usage began anew: a process before 0.80 starts at 0, an overflow sets them to 0.
     """
     before = memory.previous
     if now == before:
-        return memory.generation, NO_TOKENS
+        return NO_TOKENS
     covered, memory.previous, memory.covered = memory.covered, now, NO_TOKENS
     if before is None:
-        return memory.generation, NO_TOKENS
-    step = _minus(now, before)
-    if before != NO_TOKENS and (min(step) < 0 or now == _parts(info.last_token_usage)):
+        return NO_TOKENS
+    i, c, w, o, r = now
+    j, d, x, p, s = before
+    step = (i - j, c - d, w - x, o - p, r - s)
+    has_grown = i >= j and c >= d and w >= x and o >= p and r >= s
+    last = info.last_token_usage
+    if has_grown and i != last.input_tokens:  # nearly always; what follows takes longer than all of the above
+        if covered == NO_TOKENS:
+            return step
+        if covered == step:
+            return NO_TOKENS
+    if before != NO_TOKENS and (not has_grown or now == _parts(last)):
         memory.generation += 1
         step = now
-    if covered != NO_TOKENS:
-        step = _minus(step, covered)
-    if min(step) < 0:
-        i, c, w, o, r = step
-        step = (max(0, i), max(0, c), max(0, w), max(0, o), max(0, r))
-    return memory.generation, step
+    return _without(step, covered)
 
 
-def _minus(left: Parts, right: Parts) -> Parts:
-    """Written out: this runs for every other line of a legacy file."""
-    i, c, w, o, r = left
-    j, d, x, p, s = right
-    return i - j, c - d, w - x, o - p, r - s
+def _without(step: Parts, covered: Parts) -> Parts:
+    """Nothing is taken back: what usage records told beyond the step is no negative usage."""
+    i, c, w, o, r = step
+    j, d, x, p, s = covered
+    return max(0, i - j), max(0, c - d), max(0, w - x), max(0, o - p), max(0, r - s)
 
 
 def _usage(
-    state: State, at: datetime, key: Key, parts: Parts, *, has_writes: bool, response_id: str | None = None
+    state: State, at: datetime, key: Key, parts: Parts, stated: Usage, *, response_id: str | None = None
 ) -> TokenUsage:
+    """`parts` is what to count of the `stated` usage, which tells whether cache writes are known at all."""
     total_in, cached, writes, total_out, reasoning = parts
     is_compaction, state.tokens.is_compacting = state.tokens.is_compacting, False
     return TokenUsage(
@@ -142,7 +147,7 @@ def _usage(
         response_id=response_id,
         input_tokens=total_in,
         cached_input_tokens=cached,
-        cache_write_tokens=writes if has_writes else None,
+        cache_write_tokens=None if stated.cache_write_input_tokens is None else writes,
         output_tokens=total_out,
         reasoning_tokens=reasoning,
         total_tokens=total_in + total_out,
@@ -152,10 +157,11 @@ def _usage(
 
 def _context(state: State, at: datetime, info: TokenInfo, events: list[Event]) -> None:
     """`total_tokens` of the last usage is what the context holds, also where (after a compaction) it is an estimate."""
-    memory, used = state.tokens, info.last_token_usage.total_tokens
-    window = info.model_context_window or memory.window
+    used = info.last_token_usage.total_tokens
     if used <= 0:
         return
+    memory = state.tokens
+    window = info.model_context_window or memory.window
     memory.used, memory.window = used, window
     if not window or (used < 0.75 * window and memory.pressure == "normal"):
         return
@@ -183,7 +189,7 @@ def _limit(state: State, at: datetime, name: str, window: RateWindow, events: li
     if window.resets_at is not None:
         resets = _stamp(datetime.fromtimestamp(window.resets_at, UTC))
     elif window.resets_in_seconds is not None:
-        resets = _stamp(at + timedelta(seconds=window.resets_in_seconds))
+        resets = _stamp(at + timedelta(0, window.resets_in_seconds))
     events.append(
         RateLimit(
             key=(state.session.id, name, resets or milliseconds(at), str(window.used_percent)),

@@ -39,8 +39,12 @@ AGENTS = ("multi_agent", "collaboration")
 FOLLOW_UPS = frozenset({"write_stdin", "wait"})  # they end when they return, though the command may go on
 
 
-def classify(name: str, namespace: str | None) -> tuple[str, ToolKind, str | None]:
-    """The tool's full name, its kind, and the MCP server it belongs to.
+Named = tuple[str, ToolKind, str | None]
+"""A tool's full name, its kind, and the MCP server it belongs to."""
+
+
+def classify(name: str, namespace: str | None) -> Named:
+    """What is known of a tool by its name.
 
     MCP tools were `demo__lookup` (0.36), then `mcp__demo__lookup` (0.58), now `mcp__demo` + `lookup` (0.133+).
     """
