@@ -58,15 +58,19 @@ class LineReader:
         if self._long:
             return [self._end_long_line(self._long, newline=b"")]
         rest, self._rest = self._rest, b""
-        return self._records(rest, newline=b"") if rest else []
+        return self._records([rest], len(rest), rest[-TAIL_BYTES:]) if rest else []
 
     def _cut(self, data: bytes) -> list[Record]:
-        whole, newline, rest = data.rpartition(b"\n")
-        if newline:
-            records = self._records(self._rest + whole, newline=newline)
-            self._rest = b""
-        else:
-            records = []
+        """Only the line that the rest begins is put together: joining all of the text first would copy it twice."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        records: list[Record] = []
+        if lines:
+            begun, self._rest = self._rest, b""
+            lines[0] = begun + lines[0]
+            end = len(data) - len(rest)
+            last = data[end - TAIL_BYTES : end] if end >= TAIL_BYTES else begun[-TAIL_BYTES:] + data[:end]
+            records = self._records(lines, len(begun) + end, last)
         self._keep(rest)
         return records
 
@@ -81,21 +85,22 @@ class LineReader:
             self._long = _LongLine(self._rest)
             self._rest = b""
 
-    def _records(self, text: bytes, *, newline: bytes) -> list[Record]:
-        """The records of whole lines; `newline` is what stands behind the last of them."""
-        lines, offset = text.split(b"\n"), self.offset + self._nuls
+    def _records(self, lines: list[bytes], size: int, last: bytes) -> list[Record]:
+        """The records of whole lines; `size` counts their newlines, `last` is how they end (see `_advance`)."""
+        offset, limit = self.offset + self._nuls, self._max_line_bytes
         if not self.first_line:
             first = lines[0].lstrip(_NUL)
-            self.first_line = _digest(first if len(first) <= self._max_line_bytes else first[:HEAD_KEPT])
+            self.first_line = _digest(first if len(first) <= limit else first[:HEAD_KEPT])
+        first_line = self.first_line
         records: list[Record] = []
         for line in lines:
-            size = len(line)
-            if line and (line[0] == 0 or line[-1] == 13 or offset == 0 or size > self._max_line_bytes):
+            length = len(line)
+            if line and (line[0] == 0 or line[-1] == 13 or offset == 0 or length > limit):
                 records.extend(self._trimmed(line, offset))
             elif line:
-                records.append(Record(line, offset, size, self.first_line))
-            offset += size + 1
-        self._advance(len(text) + len(newline), text[-TAIL_BYTES:] + newline)
+                records.append(Record(line, offset, length, first_line))
+            offset += length + 1
+        self._advance(size, last)
         return records
 
     def _trimmed(self, line: bytes, offset: int) -> list[Record]:
