@@ -12,10 +12,10 @@ from forwarder.app.config import Settings, SinkSettings
 from forwarder.app.intake import MakeMapper
 from forwarder.app.registry import available_sources, make_source
 from forwarder.clock import Clock
-from forwarder.events import Event
+from forwarder.events import Event, Notification, Session
 from forwarder.journal import Journal
-from forwarder.pipeline.encoding import Encoder, renamed
-from forwarder.pipeline.mapping import Mapper
+from forwarder.pipeline.encoding import Encoder, origin_maker, renamed
+from forwarder.pipeline.mapping import Mapped, Mapper
 from forwarder.pipeline.pricing import Prices
 from forwarder.pipeline.redaction import Level, Redactor
 from forwarder.pipeline.rules import Rules
@@ -60,17 +60,23 @@ def loosest(sinks: Iterable[SinkSettings]) -> Level:
     return max((sink.level for sink in sinks), default=Level.FULL)
 
 
+def make_encoder(settings: Settings, redactor: Redactor) -> Encoder:
+    """What turns all events of this run into lines, at the level of the least strict sink."""
+    level = loosest(settings.sinks.values())
+    return Encoder(host=settings.host, level=level, redactor=redactor, prices=Prices.load())
+
+
 def mapper_maker(
     settings: Settings,
     redactor: Redactor,
-    level: Level,
+    encoder: Encoder,
     *,
     clock: Clock,
     is_replay: bool = False,
     wanted: Callable[[Event], bool] | None = None,
 ) -> MakeMapper:
-    """A function that makes the mapper of one stream; all of them share one encoder."""
-    encoder = Encoder(host=settings.host, level=level, redactor=redactor, prices=Prices.load())
+    """A function that makes the mapper of one stream."""
+    level = loosest(settings.sinks.values())
 
     def make(name: str, source: Source[Any], path: Path) -> Mapper:
         return Mapper(
@@ -86,6 +92,24 @@ def mapper_maker(
         )
 
     return make
+
+
+def loss_announcer(settings: Settings, encoder: Encoder, clock: Clock) -> Callable[[int], Mapped]:
+    """A function that makes the event which tells how many events a full journal has cost."""
+
+    def announce(count: int) -> Mapped:
+        now = clock.now()
+        event = Notification(
+            key=(settings.host, "events_given_up", now.isoformat()),
+            time=now,
+            session=Session(agent="forwarder", id=settings.host),
+            kind="events_given_up",
+            message=f"{count} undelivered events: the journal is full and on_full is drop",
+        )
+        line, fact = encoder.encode(event, origin_maker(source="forwarder", file="", is_replay=False)(0, False))
+        return Mapped(lines=[line], facts=[fact])
+
+    return announce
 
 
 def transform_for(sink: SinkSettings, level: Level, redactor: Redactor) -> Callable[[bytes], bytes] | None:

@@ -22,10 +22,19 @@ _log = structlog.get_logger(__name__)
 class Committer:
     """`put` from the mapping side, `run` as a task; `finish` returns once everything that was put is committed."""
 
-    def __init__(self, journal: Journal, clock: Clock, *, on_full: Literal["wait", "drop"] = "wait") -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        *,
+        on_full: Literal["wait", "drop"] = "wait",
+        announce: Callable[[int], Mapped] | None = None,
+    ) -> None:
+        """`announce` makes the event that tells how many events a full journal has cost."""
         self._journal = journal
         self._clock = clock
         self._on_full = on_full
+        self._announce = announce
         self._pending = Changes()
         self._pending_bytes = 0
         self._under_way = Changes()
@@ -64,11 +73,11 @@ class Committer:
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._pending)
-            await self._written(self._make_room)
+            await self.write(self._make_room)
             async with self._changed:
                 self._under_way, self._pending, self._pending_bytes = self._pending, Changes(), 0
                 self._changed.notify_all()
-            await self._written(lambda: self._journal.commit(self._under_way))
+            await self.write(lambda: self._journal.commit(self._under_way))
             async with self._changed:
                 self._under_way = Changes()
                 self._changed.notify_all()
@@ -77,11 +86,16 @@ class Committer:
         if self._on_full == "drop":
             while self._journal.is_full and (count := await self._journal.give_up_oldest()):
                 self.given_up += count
+                if self._announce:
+                    said = self._announce(count)
+                    self._pending.lines += said.lines
+                    self._pending.facts += said.facts
                 _log.error(f"the journal is full and on_full is drop: gave up {count} undelivered events")
         else:
             await self._journal.room()
 
-    async def _written(self, write: Callable[[], Awaitable[object]]) -> None:
+    async def write(self, write: Callable[[], Awaitable[object]]) -> None:
+        """Make a write to the journal; while the disk is full, again and again."""
         while True:
             try:
                 await write()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from forwarder.app.committing import Committer
 from forwarder.clock import Clock
 from forwarder.errors import ForwarderError
 from forwarder.journal import Changes, Journal, StreamRow
@@ -24,10 +25,12 @@ async def report_present(
     index: StreamIndex,
     follower: Follower,
     journal: Journal,
+    committer: Committer,
     start: float | Literal["all", "none"],
     clock: Clock,
+    rank: Callable[[File], int] = lambda _: 0,
 ) -> None:
-    """Report the files with unread bytes, oldest first.
+    """Report the files with unread bytes, those of the lowest `rank` first and the oldest of them before the others.
 
     At the very first start, files not changed within `start` seconds are only marked as read up to their present end;
     when one of them grows later, it is read from its beginning for the sake of the mapper's state, and only what is new
@@ -37,15 +40,16 @@ async def report_present(
     is_first = FIRST_START not in await journal.notes()
     oldest_wanted = {"all": float("-inf"), "none": float("inf")}[start] if isinstance(start, str) else now - start
     unwanted: list[tuple[File, os.stat_result]] = []
-    for file, stat in sorted(_stats(files), key=lambda pair: (pair[1].st_mtime, pair[0])):
+    for file, stat in sorted(_stats(files), key=lambda pair: (rank(pair[0]), pair[1].st_mtime, pair[0])):
         row = index.at(file.source, stat)
         if row is None and is_first and stat.st_mtime < oldest_wanted:
             unwanted.append((file, stat))
         elif row is None or not _is_read(row, file.path, stat):
             follower.report(file, is_live=False)
     if is_first:
-        await journal.commit(await _skip(unwanted, index, follower))
-        await journal.note(FIRST_START, repr(now).encode())
+        marks = await _skip(unwanted, index, follower)
+        await committer.write(lambda: journal.commit(marks))
+        await committer.write(lambda: journal.note(FIRST_START, repr(now).encode()))
 
 
 async def _skip(files: Iterable[tuple[File, os.stat_result]], index: StreamIndex, follower: Follower) -> Changes:
@@ -66,6 +70,11 @@ async def _skip(files: Iterable[tuple[File, os.stat_result]], index: StreamIndex
             index.update(row)
             changes.checkpoints[row.id] = row
     return changes
+
+
+def gone_for_good(rows: Iterable[StreamRow], before: float) -> list[int]:
+    """Streams whose files do not exist any more and were last changed before that time, in seconds. Blocks."""
+    return [row.id for row in rows if row.time < before and not os.path.exists(row.path)]
 
 
 def _is_read(row: StreamRow, path: Path, stat: os.stat_result) -> bool:

@@ -9,11 +9,11 @@ from typing import Any
 
 import structlog
 
-from forwarder.app.assembly import loosest, make_redactor, make_sources, mapper_maker, open_journal
+from forwarder.app.assembly import loss_announcer, make_encoder, make_redactor, make_sources, mapper_maker, open_journal
 from forwarder.app.committing import Committer
 from forwarder.app.config import Settings
 from forwarder.app.delivering import Delivery, delivering
-from forwarder.app.discovery import report_present
+from forwarder.app.discovery import gone_for_good, report_present
 from forwarder.app.draining import drain, ended
 from forwarder.app.exits import Exit
 from forwarder.app.intake import Intake
@@ -102,15 +102,21 @@ class Forwarding:
         index = StreamIndex(await journal.streams(), journal.new_stream_id)
         await renew_states(self._sources, journal, index)
         problems = Problems()
-        follower = Follower(index, max_line_bytes=settings.max_line_bytes, on_problem=problems.add)
-        committer = Committer(journal, clock, on_full=settings.journal.on_full)
-        maker = mapper_maker(settings, self._redactor, loosest(settings.sinks.values()), clock=clock)
+        follower = Follower(
+            index,
+            max_line_bytes=settings.max_line_bytes,
+            on_problem=problems.add,
+            is_whole=lambda file: self._sources[file.source].is_whole(file.path),
+        )
+        encoder = make_encoder(settings, self._redactor)
+        announce = loss_announcer(settings, encoder, clock)
+        committer = Committer(journal, clock, on_full=settings.journal.on_full, announce=announce)
         intake = Intake(
             follower,
             committer,
             journal,
             sources=self._sources,
-            make_mapper=maker,
+            make_mapper=mapper_maker(settings, self._redactor, encoder, clock=clock),
             on_progress=lambda row, _: problems.solved(row.path),
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
@@ -130,11 +136,17 @@ class Forwarding:
                 tasks.create_task(intake.run()),
                 tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
             ]
-            keeping = [tasks.create_task(status.run()), tasks.create_task(self._prune(journal))]
+            keeping = [tasks.create_task(status.run()), tasks.create_task(self._prune(journal, index))]
             committing = tasks.create_task(committer.run())
             present = await watch.sweep(is_full=True)
             await report_present(
-                present, index=index, follower=follower, journal=journal, start=settings.start, clock=clock
+                present,
+                index=index,
+                follower=follower,
+                journal=journal,
+                committer=committer,
+                start=settings.start,
+                clock=clock,
             )
             _log.info("at work", sources=sorted(self._sources), sinks=sorted(self._sinks), files=len(present))
             await self._stop.wait()
@@ -145,10 +157,15 @@ class Forwarding:
             await status.write(is_running=False)
         return exit_status
 
-    async def _prune(self, journal: Journal) -> None:
+    async def _prune(self, journal: Journal, index: StreamIndex) -> None:
+        """Now and then drop what need not be kept: old events that were delivered, files that are gone for good."""
         while True:
             try:
                 await journal.prune()
+                long_ago = self._clock.now().timestamp() - self._settings.journal.remember_seconds
+                gone = await asyncio.to_thread(gone_for_good, list(index.rows()), long_ago)
+                await journal.forget_streams(gone)
+                index.forget(gone)
             except sqlite3.OperationalError as error:
                 _log.warning(f"cannot drop old events from the journal: {error}; tried again in {PRUNE_SECONDS:g} s")
             await self._clock.sleep(PRUNE_SECONDS)

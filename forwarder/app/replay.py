@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from forwarder.app.assembly import loosest, make_redactor, make_sources, mapper_maker, open_journal
+from forwarder.app.assembly import make_encoder, make_redactor, make_sources, mapper_maker, open_journal
 from forwarder.app.committing import Committer
 from forwarder.app.config import Settings, SinkSettings
 from forwarder.app.delivering import Delivery, delivering
@@ -56,7 +56,7 @@ async def replay(
     """Read the files once and deliver their events to one sink. Raises `ConfigError` and `StateError`."""
     clock = clock or SystemClock()
     sources = _chosen(make_sources(settings), request.sources)
-    files = sorted(set(_files(request.paths, sources)), key=lambda file: (str(file.path), file.source))
+    files = sorted(set(_files(request.paths, sources)), key=lambda file: _place(file, sources))
     sink_settings = _destination(settings, request)
     if request.dry_run:
         sink: Sink = Discarding()
@@ -132,12 +132,13 @@ class Replaying:
                 StreamIndex(await journal.streams(), journal.new_stream_id),
                 max_line_bytes=settings.max_line_bytes,
                 on_problem=problems.add,
+                is_whole=lambda file: self._sources[file.source].is_whole(file.path),
             )
             committer = Committer(journal, clock)
             maker = mapper_maker(
                 settings,
                 redactor,
-                loosest(settings.sinks.values()),
+                make_encoder(settings, redactor),
                 clock=clock,
                 is_replay=True,
                 wanted=_wanted(self._request),
@@ -218,6 +219,11 @@ def _files(paths: Iterable[Path], sources: Mapping[str, Source[Any]]) -> Iterato
             if plain is not None and plain.exists():
                 continue
             yield from (File(name, path.absolute()) for name, source in sources.items() if source.recognises(path))
+
+
+def _place(file: File, sources: Mapping[str, Source[Any]]) -> tuple[int, str, str]:
+    """By rank, then always in the same order."""
+    return sources[file.source].rank(file.path), str(file.path), file.source
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from forwarder.journal import Changes, Journal
+from forwarder.journal import Changes, Journal, StreamRow
 from forwarder.source import Source
 from forwarder.tail.stream import StreamIndex, restarted
 
@@ -33,12 +33,18 @@ async def renew_states(sources: Mapping[str, Source[Any]], journal: Journal, ind
             changes = Changes()
             for row in list(index.rows()):
                 if row.source == name:
-                    changes.checkpoints[row.id] = replace(restarted(row), skip_until=max(row.offset, row.skip_until))
-                    index.update(changes.checkpoints[row.id])
+                    index.update(renewed := _from_the_beginning(row))
+                    changes.checkpoints[row.id] = renewed
             await journal.commit(changes)
             _log.info(f"{name} keeps another state since its update; {len(changes.checkpoints)} files are mapped anew")
         if note not in known or known[note] != shape:
             await journal.note(note, shape)
+
+
+def _from_the_beginning(row: StreamRow) -> StreamRow:
+    """To be mapped again for the state; the digest of the head stays, as the proof that it is still the same file."""
+    skip_until = max(row.offset, row.skip_until)
+    return replace(restarted(row), skip_until=skip_until, head_size=row.head_size, head=row.head)
 
 
 def _shape(source: Source[Any]) -> bytes:

@@ -13,7 +13,6 @@ class Pattern(NamedTuple):
 
     root: str
     expression: re.Pattern[str]
-    is_deep: bool
 
     def matches(self, path: str) -> bool:
         return self.expression.fullmatch(path) is not None
@@ -25,7 +24,7 @@ def compile_pattern(text: str) -> Pattern:
     parts = Path(absolute).parts
     fixed = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
     root = str(Path(*parts[:fixed]))
-    return Pattern(root, re.compile(_translate(absolute)), "**" in parts or len(parts) - fixed > 1)
+    return Pattern(root, re.compile(_translate(absolute)))
 
 
 def _translate(glob: str) -> str:

@@ -91,6 +91,7 @@ class Rooms:
             index=self.index,
             follower=self.follower,
             journal=self.journal,
+            committer=self.committer,
             start=start,
             clock=self.clock,
         )

@@ -181,3 +181,23 @@ async def test_dropping_is_counted(journal: Disk, clock: ManualClock) -> None:
         assert (journal.last, await offsets(journal)) == (30, {1: 29})
         assert committer.given_up > 0
         assert kept == 30 - committer.given_up
+
+
+async def test_a_loss_is_told_as_an_event(journal: Disk, clock: ManualClock) -> None:
+    """What a user gives up by configuration must show where the events go, not only in a log."""
+    losses: list[int] = []
+
+    def announce(count: int) -> Mapped:
+        losses.append(count)
+        return Mapped(lines=[b"lost %d" % count], facts=[b"loss" + len(losses).to_bytes(12, "big")])
+
+    committer = Committer(journal, clock, on_full="drop", announce=announce)
+    working = asyncio.create_task(committer.run())
+    for number in range(30):
+        await committer.put(mapped(number), row(number))
+        await committer.finish()
+    working.cancel()
+    lines = [line for block in await journal.events_after(committer.given_up) for line in block.lines]
+
+    assert sum(losses) == committer.given_up > 0
+    assert b"lost %d" % losses[-1] in lines

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from forwarder.app.discovery import gone_for_good
 from forwarder.app.state_folder import held
+from forwarder.journal import StreamRow
 from forwarder.testing import ManualClock
 from tests.app.rooms import opened
 
@@ -189,3 +191,16 @@ async def test_a_rewriting_of_the_same_length_is_noticed(tmp_path: Path, state: 
         await rooms.read()
 
         assert await rooms.texts() == ["0:1", "1:2", "0:3", "1:4"]
+
+
+async def test_a_file_that_is_gone_for_long_is_forgotten(tmp_path: Path) -> None:
+    """Checkpoints must not pile up for ever; one whose file may still come back is kept."""
+    there = tmp_path / "there.jsonl"
+    there.touch()
+    rows = [
+        StreamRow(id=1, source="acme", path=str(there), device=1, inode=1, time=10.0),
+        StreamRow(id=2, source="acme", path=str(tmp_path / "gone.jsonl"), device=1, inode=2, time=10.0),
+        StreamRow(id=3, source="acme", path=str(tmp_path / "just-gone.jsonl"), device=1, inode=3, time=99.0),
+    ]
+
+    assert gone_for_good(rows, before=50.0) == [2]
