@@ -29,7 +29,7 @@ def test_the_journal_holds_what_the_least_strict_sink_needs() -> None:
 
 def test_a_rule_and_an_exception_of_the_user_count(tmp_path: Path) -> None:
     """Both are written in the configuration file, the exception also holds for the built-in rules."""
-    own = {"id": "badge", "regex": "BADGE-[0-9]{6}", "keywords": ["badge-"]}
+    own: dict[str, object] = {"id": "badge", "regex": "BADGE-[0-9]{6}", "keywords": ["badge-"]}
     rules = RuleSettings(rules=(own,), allow=("^ghp_Zc9",))
     redactor = make_redactor(replace(settings(tmp_path), rules=rules))
 
