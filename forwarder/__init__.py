@@ -17,6 +17,7 @@ from forwarder.errors import (
 from forwarder.events import (
     EVENT_TYPES,
     SCHEMA_VERSION,
+    Activity,
     AgentEnd,
     AgentSpawn,
     Compaction,
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 __all__ = [
     "EVENT_TYPES",
     "SCHEMA_VERSION",
+    "Activity",
     "AgentEnd",
     "AgentSpawn",
     "BadRecord",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -17,6 +18,8 @@ from forwarder.events import Event
 State = TypeVar("State")
 T = TypeVar("T")
 
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
@@ -26,7 +29,8 @@ class Record(msgspec.Struct, gc=False):
     `line` holds the bytes as the agent wrote them (a BOM and a carriage return are taken off). `offset` is the byte
     where the line begins, in the decompressed file; `size` its length in bytes. `first_line` is a 16-byte digest of the
     file's first line. `is_whole` is false for a line longer than `max_line_bytes`: then `line` is its first 4 KiB,
-    and `size` still tells the true length.
+    and `size` still tells the true length. `time` is when the file had last been written to as the record was read: not
+    before the record, and soon after it while the file is followed. It stands in where a record tells no time.
     """
 
     line: bytes
@@ -35,6 +39,7 @@ class Record(msgspec.Struct, gc=False):
     first_line: bytes
     is_whole: bool = True
     lossy: bool = False
+    time: datetime = UNKNOWN_TIME
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -108,6 +113,22 @@ class Source(ABC, Generic[State]):
     def recognises(self, path: Path) -> bool:
         """Whether a file given to ``forwarder replay`` is this agent's, wherever it lies. Judge by the name alone."""
         return any(path.match(pattern.rpartition("/")[2]) for pattern in self.patterns())
+
+    def rank(self, path: Path) -> int:
+        """Of files that are waiting to be read, those of a lower rank come first. Judge by the name alone.
+
+        For agents that tell the same fact in two files: the first record of a fact decides. Ranks order history and
+        replays; of files that grow at the same time each is read when it grows.
+        """
+        return 0
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file is one record, read whole each time its content has changed. Judge by the name alone.
+
+        For files that are a state, or are rewritten in place. Such a file is known by its path, and `state` is what its
+        content before left behind. A content that is no complete JSON is half-written and waits.
+        """
+        return False
 
 
 def _tolerant(line: bytes) -> Any:

@@ -13,9 +13,13 @@ from typing import NamedTuple
 from forwarder.errors import ForwarderError
 from forwarder.tail.compression import translated
 from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, check_name, open_stream
+from forwarder.tail.whole import OpenWhole
 
 MAX_OPEN = 64  # while more live files than this take turns, they are closed in between: often 1,024 may be open
 LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
+
+
+Opened = OpenStream | OpenWhole
 
 
 class File(NamedTuple):
@@ -33,13 +37,19 @@ class Follower:
     """
 
     def __init__(
-        self, index: StreamIndex, *, max_line_bytes: int, on_problem: Callable[[File, Exception], None]
+        self,
+        index: StreamIndex,
+        *,
+        max_line_bytes: int,
+        on_problem: Callable[[File, Exception], None],
+        is_whole: Callable[[File], bool] = lambda _: False,
     ) -> None:
         self.index = index
+        self._is_whole = is_whole
         self._max_line_bytes = max_line_bytes
         self._on_problem = on_problem
-        self._live: OrderedDict[File, OpenStream | None] = OrderedDict()
-        self._history: OrderedDict[File, OpenStream | None] = OrderedDict()
+        self._live: OrderedDict[File, Opened | None] = OrderedDict()
+        self._history: OrderedDict[File, Opened | None] = OrderedDict()
         self._reported = asyncio.Event()
         self._is_ending = False
         self._is_closed = False
@@ -94,7 +104,7 @@ class Follower:
                 await self._reported.wait()
         return None
 
-    async def _read(self, file: File, opened: OpenStream | None) -> Chunk | None:
+    async def _read(self, file: File, opened: Opened | None) -> Chunk | None:
         try:
             opened, chunk = await asyncio.to_thread(self._read_blocking, file, opened)
         except FileNotFoundError:
@@ -108,7 +118,7 @@ class Follower:
             self._put_back(file, opened)
         return chunk
 
-    def _read_blocking(self, file: File, opened: OpenStream | None) -> tuple[OpenStream | None, Chunk | None]:
+    def _read_blocking(self, file: File, opened: Opened | None) -> tuple[Opened | None, Chunk | None]:
         with translated(file.path):
             opened = opened or self._open(file)
             try:
@@ -125,22 +135,25 @@ class Follower:
             return None, None
         return opened, chunk
 
-    def _open(self, file: File) -> OpenStream:
+    def _open(self, file: File) -> Opened:
         check_name(file.path)
         found = os.stat(file.path)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(f"{file.path} is not a regular file")
+        if self._is_whole(file):
+            row = self.index.by_path(file.source, file.path, found)
+            return OpenWhole(row, file.path, max_bytes=self._max_line_bytes)
         return open_stream(
             file.path, self.index.find(file.source, file.path, found), max_line_bytes=self._max_line_bytes
         )
 
-    def _chunk(self, opened: OpenStream) -> Chunk | None:
+    def _chunk(self, opened: Opened) -> Chunk | None:
         chunk = opened.read()
         if chunk is None and self._is_ending and opened.has_rest:
             return opened.read_last()
         return chunk
 
-    def _put_back(self, file: File, opened: OpenStream) -> None:
+    def _put_back(self, file: File, opened: Opened) -> None:
         """More to read: a live file goes to the end of its queue, a long read goes on where it is."""
         backlog = opened.backlog()
         if backlog == 0:

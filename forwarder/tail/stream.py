@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -119,6 +120,9 @@ class OpenStream:
 
     def _handed_out(self, records: list[Record]) -> Chunk:
         is_restarted, self.is_restarted = self.is_restarted, False
+        time = datetime.fromtimestamp(os.fstat(self._file.fileno()).st_mtime, UTC)
+        for record in records:
+            record.time = time
         self._saved = self.row
         return Chunk(self.row, records, is_restarted)
 
@@ -167,6 +171,13 @@ class StreamIndex:
         """The stream that was last seen under this device and inode."""
         known = self._by_inode.get((source, stat.st_dev, stat.st_ino))
         return self._by_id[known] if known is not None else None
+
+    def by_path(self, source: str, path: Path, stat: os.stat_result) -> StreamRow:
+        """The stream of a file that is known by its path, or a new one. Reading threads may call this too."""
+        for one in list(self._by_name.get((source, plain_name(path)), ())):
+            if self._by_id[one].path == str(path):
+                return self._by_id[one]
+        return self.new(source, path, stat)
 
     def is_known(self, row: StreamRow) -> bool:
         """Whether there is a stream under the row's device and inode."""
