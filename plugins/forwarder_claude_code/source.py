@@ -1,0 +1,96 @@
+"""Sessions of Anthropic's Claude Code: transcripts of 1.0 to 2.1, and the spools that its hooks write to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from forwarder import Event, Record, Source, UnknownRecord
+from forwarder_claude_code import hooks, spool, transcript
+from forwarder_claude_code.records import Line
+from forwarder_claude_code.spool import from_epoch
+from forwarder_claude_code.state import State
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TRANSCRIPT = re.compile(rf"(?:{_UUID}|agent-[\w-]+)\.jsonl(?:\.zst|\.gz)?")
+_ONE_EVENT = re.compile(r"(\d{13,19})\b.*\.json")
+_SPOOL = re.compile(r"(?:hooks|envelope|spool)\b.*\.jsonl(?:\.zst|\.gz)?")
+_EVENTS = frozenset(re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in (*hooks.HANDLERS, *hooks.IGNORED))
+SPOOL_FOLDERS = frozenset({"spool", "hooks"})  # what writers call them; whatever JSON lies there is recognised
+SPOOLS = ("forwarder/**/*.jsonl", "forwarder/**/*.json")
+
+_LINE = msgspec.json.Decoder(Line)
+
+
+@dataclass(frozen=True)
+class ClaudeCode(Source[State]):
+    """Options: `home`, Claude Code's folder ($CLAUDE_CONFIG_DIR) or a list of them; `spools`, patterns of hook spools
+    besides those in a home's folder `forwarder`.
+    """
+
+    environment: ClassVar[dict[str, str]] = {"home": "CLAUDE_CONFIG_DIR"}
+
+    home: str | list[str] = "~/.claude"
+    spools: list[str] = field(default_factory=list[str])
+
+    def patterns(self) -> list[str]:
+        """Transcripts, those of sub-agents in their folders, and spools."""
+        homes = [self.home] if isinstance(self.home, str) else self.home
+        below = [f"{home.rstrip('/')}/{pattern}" for home in homes for pattern in ("projects/**/*.jsonl", *SPOOLS)]
+        return [*below, *self.spools]
+
+    def recognises(self, path: Path) -> bool:
+        """Transcripts are named by their session or agent, spools by what writers call them."""
+        name = path.name
+        if _TRANSCRIPT.fullmatch(name) or _SPOOL.fullmatch(name) or _ONE_EVENT.fullmatch(name):
+            return True
+        if path.suffix == ".json" and path.stem in _EVENTS:
+            return True
+        is_json = path.suffix in {".json", ".jsonl"} and not name.endswith(".meta.json")
+        return is_json and any(parent.name in SPOOL_FOLDERS for parent in list(path.parents)[:2])
+
+    def is_whole(self, path: Path) -> bool:
+        """One event a file, or an array of events that each hook rewrites."""
+        return path.suffix == ".json"
+
+    def rank(self, path: Path) -> int:
+        """Hooks first: they know durations, and the first record of a fact decides."""
+        return 1 if _TRANSCRIPT.fullmatch(path.name) else 0
+
+    def new_state(self, path: Path) -> State:
+        """A file of one event may have its time in its name."""
+        found = _ONE_EVENT.fullmatch(path.name)
+        time = round(from_epoch(float(found[1])).timestamp() * 1000) * 1_000_000 if found else None
+        is_transcript = _TRANSCRIPT.fullmatch(path.name) is not None
+        return State(is_transcript=is_transcript, is_scattered=self.is_whole(path), file_time=time)
+
+    def map(self, record: Record, state: State) -> Iterator[Event]:
+        """By its type a line is a transcript's, whatever the file is called; all others are a spool's."""
+        if state.is_transcript and record.line[:1] == b"{":
+            line = record.decode(_LINE)
+            if line.type is not None:
+                return iter(transcript.on_line(state.transcript, line))
+        return iter(_of_spool(record, state))
+
+
+def _of_spool(record: Record, state: State) -> Iterable[Event]:
+    """The events of all payloads in the record. An unknown one among others costs only itself."""
+    if state.is_scattered:
+        state.live, state.occurrences = {}, {}  # the whole file is read anew: nothing was said before
+    named = None if state.file_time is None else from_epoch(state.file_time)
+    found, unknown, known = list[Event](), None, 0
+    for hook, written in spool.hooks_of(record):
+        time = written or named
+        try:
+            found += hooks.on_hook(state, hook, time or record.time, is_inferred=time is None)
+            known += 1
+        except UnknownRecord as error:
+            unknown = error
+    if unknown is not None and not known:
+        raise unknown
+    return found
