@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, get_args
 
 import msgspec
 
@@ -14,8 +14,9 @@ from forwarder_codex.state import State
 
 
 class Route(NamedTuple, Generic[P]):
-    """How one kind of record is decoded and mapped."""
+    """How one kind of record is decoded and mapped; `shape` is that of its payload, or of the item in it."""
 
+    shape: type[Any]
     decoder: msgspec.json.Decoder[Line[P]]
     handle: Callable[[State, Line[P]], Iterable[Event]]
 
@@ -25,7 +26,9 @@ def _nothing(_: State, __: Line[Ignored]) -> Iterable[Event]:
 
 
 def _route(shape: type[Line[P]], handle: Callable[[State, Line[P]], Iterable[Event]]) -> Route[P]:
-    return Route(msgspec.json.Decoder(shape), handle)
+    payload: Any = get_args(shape)[0]
+    item: tuple[Any, ...] = get_args(payload)
+    return Route(item[0] if item else payload, msgspec.json.Decoder(shape), handle)
 
 
 IGNORED: Route[Any] = _route(Line[Ignored], _nothing)
