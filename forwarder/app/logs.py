@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Literal, TextIO, cast
@@ -14,6 +15,8 @@ Scrub = Callable[[str], str]
 LogFormat = Literal["auto", "text", "logfmt", "json"]
 
 FORMATS: tuple[LogFormat, ...] = ("auto", "text", "logfmt", "json")
+LIMIT_LINES = 5  # enough to see what is wrong; a folder of garbage has thousands
+LIMIT_SECONDS = 60.0
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -28,6 +31,7 @@ def set_up(*, scrub: Scrub, level: str = "info", log_format: LogFormat = "auto",
         log_format = "text" if out.isatty() else "logfmt"
     structlog.configure(
         processors=[
+            _Limiter(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -50,6 +54,28 @@ def _renderer(log_format: LogFormat, *, is_coloured: bool) -> structlog.types.Pr
             return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
         case _:
             return structlog.dev.ConsoleRenderer(colors=is_coloured)
+
+
+class _Limiter:
+    """Of lines with the same `limited` value, the first few of a minute; who wants them all has them elsewhere."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        kind = event.pop("limited", None)
+        if kind is None:
+            return event
+        since, count = self._said.get(kind, (self._monotonic(), 0))
+        if self._monotonic() - since >= LIMIT_SECONDS:
+            since, count = self._monotonic(), 0
+        self._said[kind] = since, count + 1
+        if count >= LIMIT_LINES:
+            raise structlog.DropEvent
+        if count == LIMIT_LINES - 1:
+            event["event"] += f" (more such lines within {LIMIT_SECONDS:g} s are left out)"
+        return event
 
 
 def _scrubber(scrub: Scrub) -> structlog.types.Processor:

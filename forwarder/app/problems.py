@@ -22,7 +22,8 @@ class Problems:
         path, reason = os.fsencode(file.path).decode("utf-8", "replace"), str(error)
         if self.by_file.get(path) != reason:
             self.by_file[path] = reason
-            _log.warning(f"{file.source}: cannot read {path}: {reason}; it is tried again when it changes")
+            text = f"{file.source}: cannot read {path}: {reason}; it is tried again when it changes"
+            _log.warning(text, limited=f"files of {file.source}")
 
     def solved(self, path: str) -> None:
         """The file could be read."""

@@ -138,7 +138,7 @@ class Mapper:
             seen[kind] += 1
         elif len(seen) < KINDS_KEPT:
             seen[kind] = 1
-            _log.warning("unknown record type", source=self._name, type=kind, file=str(self.path), offset=record.offset)
+            _log.warning("unknown record type", limited=f"drift of {self._name}", source=self._name, type=kind, file=str(self.path), offset=record.offset)
             self._add(UnknownRecordSeen(record_type=kind, count=1, **self._envelope(record)), record, mapped)
 
     def _envelope(self, record: Record) -> dict[str, Any]:
@@ -155,6 +155,7 @@ class Mapper:
         place = f"{self.path.name}, bytes {record.offset}-{record.offset + record.size}"
         _log.warning(
             f"{self._name}: {reason} at {place}; kept in the dead letters, replay the file after an update",
+            limited=f"dead letters of {self._name}",
             file=str(self.path),
         )
         head = record.line[:HEAD_KEPT].decode("utf-8", "replace")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from forwarder.app.logs import LogFormat, set_up
+from forwarder.app.logs import LIMIT_LINES, LogFormat, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,20 @@ def test_a_crash_is_logged_scrubbed_and_not_printed() -> None:
     (line,) = decoded(stream)
     assert line["level"] == "critical"
     assert "RuntimeError: [REDACTED]" in line["exception"]
+
+
+def test_a_flood_of_one_kind_is_cut() -> None:
+    """A folder of garbage has thousands of bad records; the first ones say what is wrong, other kinds are still heard."""
+    stream = lines()
+    log = structlog.get_logger()
+    for _ in range(LIMIT_LINES + 4):
+        log.warning("bad", limited="a")
+    log.warning("other", limited="b")
+
+    said = [line["event"] for line in decoded(stream)]
+    assert len(said) == LIMIT_LINES + 1
+    assert (said[0], said[-1]) == ("bad", "other")
+    assert "left out" in said[-2]
 
 
 def test_lines_below_the_level_are_left_out() -> None:
