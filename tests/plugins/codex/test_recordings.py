@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from forwarder_codex import Codex
+from forwarder_codex.layouts import HANDLES, LINE
 
 from forwarder import (
     Compaction,
@@ -137,3 +138,11 @@ def test_bare_recordings_hold_only_what_that_version_wrote() -> None:
     assert set(kinds(recorded(f"old-0.20.0-A/{name}"))) == {
         "SessionStart", "TurnStart", "Prompt", "ToolCallStart", "ToolCallEnd", "Response",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_line_with_an_envelope_is_decoded_at_once(name: str) -> None:
+    """The long way gives the same events, only slower, so nothing else notices that a shape no longer fits."""
+    lines = [line for line in (SAMPLES / name).read_bytes().splitlines() if b'"payload":' in line]
+
+    assert all(type(LINE.decode(line).payload) in HANDLES for line in lines)
