@@ -14,7 +14,8 @@ from forwarder.errors import ForwarderError
 from forwarder.journal import Changes, Journal, StreamRow
 from forwarder.tail.compression import COMPRESSED_SUFFIXES
 from forwarder.tail.follow import File, Follower
-from forwarder.tail.stream import StreamIndex, skipped
+from forwarder.tail.index import StreamIndex
+from forwarder.tail.stream import skipped
 
 FIRST_START = "first_start"
 

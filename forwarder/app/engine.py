@@ -30,7 +30,7 @@ from forwarder.pipeline.redaction import Redactor
 from forwarder.sink import Sink
 from forwarder.source import Source
 from forwarder.tail.follow import Follower
-from forwarder.tail.stream import StreamIndex
+from forwarder.tail.index import StreamIndex
 from forwarder.tail.watch import Watch
 
 PRUNE_SECONDS = 60.0  # between two looks for what the journal need not keep any longer

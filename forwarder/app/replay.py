@@ -41,7 +41,7 @@ from forwarder.sink import Batch, Sink
 from forwarder.source import Source
 from forwarder.tail.compression import plain_sibling
 from forwarder.tail.follow import File, Follower
-from forwarder.tail.stream import StreamIndex
+from forwarder.tail.index import StreamIndex
 
 STDOUT = "stdout"
 

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from forwarder.journal import Changes, Journal, StreamRow
 from forwarder.source import Source
-from forwarder.tail.stream import StreamIndex, restarted
+from forwarder.tail.index import StreamIndex
+from forwarder.tail.stream import restarted
 
 _NOTE = "state_shape:"
 

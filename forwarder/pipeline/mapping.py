@@ -138,7 +138,14 @@ class Mapper:
             seen[kind] += 1
         elif len(seen) < KINDS_KEPT:
             seen[kind] = 1
-            _log.warning("unknown record type", limited=f"drift of {self._name}", source=self._name, type=kind, file=str(self.path), offset=record.offset)
+            _log.warning(
+                "unknown record type",
+                limited=f"drift of {self._name}",
+                source=self._name,
+                type=kind,
+                file=str(self.path),
+                offset=record.offset,
+            )
             self._add(UnknownRecordSeen(record_type=kind, count=1, **self._envelope(record)), record, mapped)
 
     def _envelope(self, record: Record) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from forwarder.errors import ForwarderError
 from forwarder.tail.compression import translated
-from forwarder.tail.stream import Chunk, OpenStream, StreamIndex, check_name, open_stream
+from forwarder.tail.index import StreamIndex
+from forwarder.tail.stream import Chunk, OpenStream, check_name, open_stream
 from forwarder.tail.whole import OpenWhole
 
 MAX_OPEN = 64  # while more live files than this take turns, they are closed in between: often 1,024 may be open

@@ -10,19 +10,17 @@ again. Content alone is never the key: forked sessions share their head.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 from msgspec.structs import replace
 
 from forwarder.journal import StreamRow
 from forwarder.source import Record
-from forwarder.tail.compression import plain_bytes, plain_name, plain_sibling, translated
+from forwarder.tail.compression import plain_bytes, translated
 from forwarder.tail.reader import LineReader
 
 SKIP_BYTES = 1 << 20  # of a compressed file at a time, when only its size is asked for
@@ -143,83 +141,6 @@ class OpenStream:
         return self._handed_out(records)
 
 
-class StreamIndex:
-    """The known streams of all sources, found by inode or by name. Reading threads may call `find` and `new`."""
-
-    def __init__(self, rows: Iterable[StreamRow], new_id: Callable[[], int]) -> None:
-        self._new_id = new_id
-        self._numbering = Lock()
-        self._by_id: dict[int, StreamRow] = {}
-        self._by_inode: dict[tuple[str, int, int], int] = {}
-        self._by_name: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        for row in rows:
-            self.update(row)
-
-    def update(self, row: StreamRow) -> None:
-        """Take over a checkpoint (its state is not kept here)."""
-        old = self._by_id.get(row.id)
-        if old is None or old.path != row.path:
-            if old is not None:
-                self._by_name[self._name(old)].remove(old.id)
-            self._by_name[self._name(row)].append(row.id)
-        if old is not None:
-            self._drop_inode(old)
-        self._by_id[row.id] = replace(row, state=b"") if row.state else row
-        self._by_inode[row.source, row.device, row.inode] = row.id
-
-    def at(self, source: str, stat: os.stat_result) -> StreamRow | None:
-        """The stream that was last seen under this device and inode."""
-        known = self._by_inode.get((source, stat.st_dev, stat.st_ino))
-        return self._by_id[known] if known is not None else None
-
-    def by_path(self, source: str, path: Path, stat: os.stat_result) -> StreamRow:
-        """The stream of a file that is known by its path, or a new one. Reading threads may call this too."""
-        for one in list(self._by_name.get((source, plain_name(path)), ())):
-            if self._by_id[one].path == str(path):
-                return self._by_id[one]
-        return self.new(source, path, stat)
-
-    def is_known(self, row: StreamRow) -> bool:
-        """Whether there is a stream under the row's device and inode."""
-        return (row.source, row.device, row.inode) in self._by_inode
-
-    def find(self, source: str, path: Path, stat: os.stat_result) -> Iterator[StreamRow]:
-        """Streams that the file at `path` may be, best guess first; the last one is new. Their content decides."""
-        known = self.at(source, stat)
-        if known is not None:
-            yield known
-        for one in list(self._by_name.get((source, plain_name(path)), ())):
-            row = self._by_id[one]
-            if row is not known and _may_have_become(row, path):
-                yield row
-        yield self.new(source, path, stat)
-
-    def new(self, source: str, path: Path, stat: os.stat_result) -> StreamRow:
-        """A stream that nobody has read from yet."""
-        with self._numbering:
-            number = self._new_id()
-        return StreamRow(id=number, source=source, path=str(path), device=stat.st_dev, inode=stat.st_ino)
-
-    def rows(self) -> Iterable[StreamRow]:
-        """All known streams."""
-        return self._by_id.values()
-
-    def forget(self, ids: Iterable[int]) -> None:
-        """Drop streams whose files are gone for good."""
-        for one in ids:
-            row = self._by_id.pop(one)
-            self._by_name[self._name(row)].remove(one)
-            self._drop_inode(row)
-
-    def _drop_inode(self, row: StreamRow) -> None:
-        if self._by_inode.get((row.source, row.device, row.inode)) == row.id:
-            del self._by_inode[row.source, row.device, row.inode]
-
-    @staticmethod
-    def _name(row: StreamRow) -> tuple[str, str]:
-        return row.source, plain_name(Path(row.path))
-
-
 def open_stream(path: Path, candidates: Iterable[StreamRow], *, max_line_bytes: int) -> OpenStream:
     """Open the file as the first candidate whose content it continues. If there is none: as a new generation of the one
     that is known under its inode, else as the last candidate, the new one. Blocks; raises `OSError` and `MissingExtra`.
@@ -285,12 +206,6 @@ def skipped(row: StreamRow) -> StreamRow:
 def is_proof_needed(row: StreamRow) -> bool:
     """Something is known of the stream's content."""
     return row.offset > 0 or row.head_size > 0
-
-
-def _may_have_become(row: StreamRow, path: Path) -> bool:
-    """The file at `path`, of the same name, may hold the stream: it replaced the old file, or that one is gone."""
-    known = Path(row.path)
-    return known == path or plain_sibling(known) == path or not known.exists()
 
 
 def _place(row: StreamRow, is_compressed: bool) -> tuple[str, int, int, float]:

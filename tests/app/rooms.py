@@ -22,7 +22,7 @@ from forwarder.pipeline.mapping import Mapper
 from forwarder.pipeline.redaction import Level, Redactor
 from forwarder.pipeline.rules import Rules
 from forwarder.tail.follow import File, Follower
-from forwarder.tail.stream import StreamIndex
+from forwarder.tail.index import StreamIndex
 from forwarder.testing import ManualClock
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)

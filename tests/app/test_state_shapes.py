@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from forwarder import Event, Record, Source, SystemClock
 from forwarder.app.state_shapes import renew_states
 from forwarder.journal import Changes, Journal, StreamRow
-from forwarder.tail.stream import StreamIndex
+from forwarder.tail.index import StreamIndex
 
 
 @dataclass

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from forwarder.journal import StreamRow
-from forwarder.tail.stream import Chunk, StreamIndex, open_stream
+from forwarder.tail.index import StreamIndex
+from forwarder.tail.stream import Chunk, open_stream
 
 LIMIT = 1 << 20
 

@@ -15,7 +15,8 @@ from backports import zstd
 
 from forwarder.tail import follow, reader
 from forwarder.tail.follow import File, Follower
-from forwarder.tail.stream import Chunk, StreamIndex
+from forwarder.tail.index import StreamIndex
+from forwarder.tail.stream import Chunk
 
 
 class Following:
