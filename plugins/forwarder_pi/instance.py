@@ -42,7 +42,7 @@ class Instance(Struct):
 
 
 def started(heartbeat: Heartbeat, at: datetime) -> SessionStart:
-    """A session that begins has the key of its header, so that file and heartbeat tell one fact; others that of the life."""
+    """A new session has the key of its own header, so that file and heartbeat tell one fact."""
     process, model, context = heartbeat.process, heartbeat.model, heartbeat.context
     reason, session = _reason(heartbeat), session_of(heartbeat)
     has_ui = heartbeat.capabilities.has_ui if heartbeat.capabilities else None
