@@ -227,8 +227,8 @@ def _on_tool_end(telling: Telling) -> Iterable[Event]:
     hook = telling.hook
     fields = results.fields_of(hook.tool_response)
     yield from _ended(telling, "cancelled" if fields.get("interrupted") is True else "ok")
-    if hook.tool_name in AGENTS and hook.tool_use_id is not None:
-        yield from agent_of(fields, telling.at.time, telling.at)
+    if hook.tool_name in AGENTS and fields.get("agentId") not in telling.live.agents:
+        yield from agent_of(fields, telling.at.time, telling.at)  # nobody told of its start
 
 
 def _on_tool_failure(telling: Telling) -> Iterable[Event]:

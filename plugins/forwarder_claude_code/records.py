@@ -95,7 +95,7 @@ class ModelTotals(Struct, gc=False):
 
 
 class Line(Struct, gc=False):
-    """One line of a transcript, 1.0.120 to 2.1.329. A line without `type` but with `hook_event_name` is a hook's."""
+    """One line of a transcript, 1.0.120 to 2.1.329."""
 
     type: str | None = None
     subtype: str | None = None
@@ -131,7 +131,6 @@ class Line(Struct, gc=False):
     compactMetadata: CompactMetadata | None = None  # noqa: N815
     durationMs: float | None = None  # noqa: N815
     modelUsage: dict[str, ModelTotals] | None = None  # noqa: N815
-    hook_event_name: str | None = None
 
 
 def text_of(line: Line) -> str:

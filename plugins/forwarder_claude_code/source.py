@@ -24,6 +24,7 @@ _EVENTS = frozenset(re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in (
 SPOOL_FOLDERS = frozenset({"spool", "hooks"})  # what writers call them; whatever JSON lies there is recognised
 SPOOLS = ("forwarder/**/*.jsonl", "forwarder/**/*.json")
 
+_HOOK = re.compile(rb'[\[\d]|\s*\{\s*"(?:session_id|hook_event_name|v|spool_v)"')  # begins what a hook writes
 _LINE = msgspec.json.Decoder(Line)
 
 
@@ -70,11 +71,9 @@ class ClaudeCode(Source[State]):
         return State(is_transcript=is_transcript, is_scattered=self.is_whole(path), file_time=time)
 
     def map(self, record: Record, state: State) -> Iterator[Event]:
-        """By its type a line is a transcript's, whatever the file is called; all others are a spool's."""
-        if state.is_transcript and record.line[:1] == b"{":
-            line = record.decode(_LINE)
-            if line.type is not None:
-                return iter(transcript.on_line(state.transcript, line))
+        """A file that is named after its session is a transcript, but some writers name their spools that way too."""
+        if state.is_transcript and not _HOOK.match(record.line):
+            return iter(transcript.on_line(state.transcript, record.decode(_LINE)))
         return iter(_of_spool(record, state))
 
 

@@ -54,8 +54,10 @@ def on_line(state: Transcript, line: Line) -> Iterable[Event]:
             return usage.on_cost_state(state, line)
         case "queue-operation" if state.session is None and state.own_start is None:
             state.own_start = line.timestamp
+        case None:
+            raise BadRecord("a line without type")
         case kind if kind not in IGNORED:
-            raise UnknownRecord(kind or "a line without type")
+            raise UnknownRecord(kind)
         case _:
             pass
     return ()
