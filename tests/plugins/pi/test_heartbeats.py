@@ -18,6 +18,7 @@ from forwarder_pi.instance import Instance
 
 from forwarder import (
     Activity,
+    BadRecord,
     ContextSnapshot,
     Event,
     ModelChange,
@@ -457,3 +458,29 @@ def test_another_model_is_told_where_no_file_does() -> None:
         events = seen(instance, pi.beat(2, session=session))
 
         assert [(change.previous_model, change.model) for change in only(ModelChange, events)] == wanted
+
+
+def test_what_the_assistant_said_is_not_repeated() -> None:
+    """The session's file tells it; in a heartbeat it can even be that of the session before."""
+    secret = {"lastAssistantText": "the password is hunter2", "lastAssistantHtml": "<div>hunter2</div>"}
+    pi, instance = Pi(), Instance()
+    events = seen(instance, pi.beat(1, messages=secret), pi.beat(2, messages=secret, lastEvent="agent_end"))
+
+    assert b"hunter2" not in msgspec.json.encode([events, instance])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schemaVersion": 1},
+        {"schemaVersion": True},
+        {"schemaVersion": "2"},
+        {"process": None},
+        {"process": {"pid": True, "startedAt": 1, "updatedAt": 1, "heartbeatSeq": 1}},
+        {"session": None},
+    ],
+)
+def test_a_heartbeat_in_another_shape_is_refused(change: dict[str, Any]) -> None:
+    """It costs itself only, and never a session: what was known before stays."""
+    with pytest.raises(BadRecord):
+        Pi().beat(1, **change)

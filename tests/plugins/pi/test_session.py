@@ -226,3 +226,18 @@ def test_sessions_are_looked_for_in_every_folder() -> None:
         "/srv/pi/sessions/**/*.jsonl",
         "/data/sessions/**/*.jsonl",
     ]
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    """pi writes U+2028 and U+2029 raw, which other readers take for the end of a line."""
+    [told] = only(Prompt, read(header(), prompt(text="one\u2028two\u2029three")))
+
+    assert told.text == "one\u2028two\u2029three"
+
+
+def test_lines_of_any_length_are_read() -> None:
+    """Pictures are in the line; 64 KiB is no limit."""
+    picture = {"type": "image", "data": "A" * 300_000, "mimeType": "image/png"}
+    [told] = only(Prompt, read(header(), prompt(content=[picture, {"type": "text", "text": "What is this?"}])))
+
+    assert told.text == "What is this?"
