@@ -99,7 +99,7 @@ def wanted(scenario: str, *, is_old: bool) -> dict[str, Any]:
         return sum(session.get(name, 0) for session in sessions)
 
     counts: dict[str, Any] = {name: total(name) for name in ("prompts", "failed", "turns", "failed_turns")}
-    counts["tool_calls"] = sum((Counter(session["tool_calls"]) for session in sessions), Counter[str]())
+    counts["tool_calls"] = sum((Counter[str](session["tool_calls"]) for session in sessions), Counter[str]())
     counts["ended"] = sum(len(session["session_end_reasons"]) for session in sessions)
     counts["compactions"] = sum(sum(session.get("compactions", {}).values()) for session in sessions)
     counts["tokens"] = {
