@@ -13,6 +13,7 @@ from forwarder import (
     Activity,
     AgentEnd,
     AgentSpawn,
+    Key,
     ModelError,
     Permission,
     Prompt,
@@ -62,10 +63,10 @@ def session_start(at: Moment, reason: Reason, model: str | None = None, entrypoi
     )
 
 
-def prompt(at: Moment, prompt_id: str, text: str) -> Prompt:
-    """What a person or a program asked."""
+def prompt(at: Moment, key: Key, text: str) -> Prompt:
+    """What a person or a program asked; the first of a turn has the turn's key."""
     return Prompt(
-        key=(prompt_id,),
+        key=key,
         time=at.time,
         time_inferred=at.is_inferred,
         session=at.session,

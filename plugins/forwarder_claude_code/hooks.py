@@ -114,6 +114,7 @@ def _on_session_start(telling: Telling) -> Iterable[Event]:
     occurrence = telling.occurrence(about)
     if occurrence is None:
         return
+    live.is_open = False
     if hook.source in {"startup", "resume"}:
         live.trigger = "human" if hook.model is not None else "sdk"
     if hook.source == "resume":
@@ -129,6 +130,8 @@ def _on_session_start(telling: Telling) -> Iterable[Event]:
         yield facts.session_start(at, "clear" if hook.source == "clear" else "fork", hook.model)
     else:
         live.start, live.is_start_inferred, live.model = at.time, at.is_inferred, hook.model
+        if live.prompt:
+            yield from _started(telling)  # hooks that run in the background come in any order
     yield from telling.becomes("waiting_input", f"start {digest(about)} {occurrence}")
 
 
@@ -137,8 +140,10 @@ def _on_session_end(telling: Telling) -> Iterable[Event]:
     occurrence = telling.occurrence(hook.reason)
     if occurrence is None:
         return
-    was_used = live.start is None and (hook.prompt_id is not None or not telling.state.is_scattered)
-    live.start = None
+    was_used = hook.prompt_id is not None or (live.start is None and not telling.state.is_scattered)
+    if live.start is not None and was_used:
+        yield from _started(telling)
+    live.start, live.is_open = None, False
     if was_used:
         yield SessionEnd(
             key=(at.session.id, hook.prompt_id or "", occurrence),
@@ -169,14 +174,15 @@ def _on_prompt(telling: Telling) -> Iterable[Event]:
     text = hook.prompt or ""
     yield from _started(telling)
     telling.told()
-    if hook.prompt_id is None:
-        return
+    if hook.prompt_id is None or live.is_open:
+        return  # before its turn was over: whether it steers that turn, and under which id, the transcript knows
     live.prompt, live.prompted, live.calls = hook.prompt_id, None if at.is_inferred else at.time, 0
+    live.is_open = True
     is_machine = text.startswith(NOTIFICATION)
     if is_machine or live.trigger is not None:
         yield facts.turn_start(at, hook.prompt_id, hook.prompt_id, "machine" if is_machine else live.trigger or "human")
     if not is_machine:
-        yield facts.prompt(at, hook.prompt_id, text)
+        yield facts.prompt(at, (hook.prompt_id,), text)
     yield from telling.becomes("working", hook.prompt_id)
 
 
@@ -199,7 +205,10 @@ def _turn_end(telling: Telling, outcome: TurnOutcome) -> Iterable[Event]:
     """Only of a turn whose calls were all counted here; of any other the transcript tells the end."""
     hook, live, at = telling.hook, telling.live, telling.at
     telling.told()
-    if hook.prompt_id is None or hook.prompt_id != live.prompt or hook.agent_id is not None:
+    if hook.agent_id is not None:
+        return
+    live.is_open = False
+    if hook.prompt_id is None or hook.prompt_id != live.prompt:
         return
     is_timed = live.prompted is not None and not at.is_inferred
     duration = milliseconds(at.time) - milliseconds(live.prompted) if is_timed and live.prompted else None

@@ -48,7 +48,7 @@ class ClaudeCode(Source[State]):
     def recognises(self, path: Path) -> bool:
         """Transcripts are named by their session or agent, spools by what writers call them."""
         name = path.name
-        if _TRANSCRIPT.fullmatch(name) or _SPOOL.fullmatch(name) or _ONE_EVENT.fullmatch(name):
+        if _is_transcript(path) or _SPOOL.fullmatch(name) or _ONE_EVENT.fullmatch(name):
             return True
         if path.suffix == ".json" and path.stem in _EVENTS:
             return True
@@ -61,20 +61,25 @@ class ClaudeCode(Source[State]):
 
     def rank(self, path: Path) -> int:
         """Hooks first: they know durations, and the first record of a fact decides."""
-        return 1 if _TRANSCRIPT.fullmatch(path.name) else 0
+        return 1 if _is_transcript(path) else 0
 
     def new_state(self, path: Path) -> State:
         """A file of one event may have its time in its name."""
         found = _ONE_EVENT.fullmatch(path.name)
         time = round(from_epoch(float(found[1])).timestamp() * 1000) * 1_000_000 if found else None
-        is_transcript = _TRANSCRIPT.fullmatch(path.name) is not None
-        return State(is_transcript=is_transcript, is_scattered=self.is_whole(path), file_time=time)
+        return State(is_transcript=_is_transcript(path), is_scattered=self.is_whole(path), file_time=time)
 
     def map(self, record: Record, state: State) -> Iterator[Event]:
         """A file that is named after its session is a transcript, but some writers name their spools that way too."""
         if state.is_transcript and not _HOOK.match(record.line):
             return iter(transcript.on_line(state.transcript, record.decode(_LINE)))
         return iter(_of_spool(record, state))
+
+
+def _is_transcript(path: Path) -> bool:
+    """By its name, or in a project's folder, whose name is the project's path with hyphens."""
+    is_known = _TRANSCRIPT.fullmatch(path.name) is not None
+    return is_known or (path.suffix == ".jsonl" and any(parent.name.startswith("-") for parent in path.parents))
 
 
 def _of_spool(record: Record, state: State) -> Iterable[Event]:

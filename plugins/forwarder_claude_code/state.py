@@ -94,6 +94,7 @@ class Live(Struct):
     last: str = ""
     prompt: str = ""
     prompted: datetime | None = None
+    is_open: bool = False
     calls: int = 0
     open: dict[str, OpenHook] = {}
     agents: dict[str, str] = {}

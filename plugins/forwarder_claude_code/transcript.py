@@ -166,8 +166,10 @@ def _on_user(state: Transcript, line: Line, at: Moment) -> list[Event]:
     state.is_ending = False
     if line.turnOrigin == "task_notification" or text.startswith(NOTIFICATION):
         return [*turns.begin(state, line, at, "machine"), *_ended_agent(state, at, text)]
+    if state.turn.is_open and line.promptId is not None and state.turn.id == line.promptId:
+        return [facts.prompt(at, (line.promptId, line.uuid or ""), as_submitted(text))]  # it steers the turn
     events = turns.begin(state, line, at, turns.trigger_of(line))
-    return [*events, facts.prompt(at, state.turn.key, as_submitted(text))]
+    return [*events, facts.prompt(at, (state.turn.key,), as_submitted(text))]
 
 
 def as_submitted(text: str) -> str:

@@ -125,6 +125,7 @@ def test_an_array_is_read_anew_each_time() -> None:
         (f"{SESSION}/subagents/agent-ab7e336f2c2ef1ad0.jsonl", True),
         (f"{SESSION}/subagents/agent-ab7e336f2c2ef1ad0.meta.json", False),
         (f"{SESSION}/tool-results/b713emie1.txt", False),
+        (f"-home-dev-project/{SESSION}/side/question.jsonl", True),
         ("spool/hooks.jsonl", True),
         ("spool/hooks.1795222752851689805.jsonl", True),
         ("spool/envelope.jsonl", True),
@@ -226,6 +227,30 @@ def test_hooks_tell_a_turn() -> None:
 
     assert (start.key, start.trigger) == ((PROMPT,), "human")
     assert (end.key, end.outcome, end.tool_calls, end.duration_ms) == ((PROMPT,), "completed", 1, 5000)
+
+
+def test_a_prompt_within_a_turn_is_left_to_the_transcript() -> None:
+    """It may steer the turn, under an id that only the transcript knows; after the turn's end the next one counts."""
+    steering, later = (
+        hook("UserPromptSubmit", SECOND, prompt="faster"),
+        hook("UserPromptSubmit", SECOND, prompt="and now"),
+    )
+    events = spooled(ASK, steering, STOP, later)
+
+    assert [prompt.text for prompt in only(Prompt, events)] == ["hi", "and now"]
+
+
+def test_hooks_in_the_background_come_in_any_order() -> None:
+    """The start after the prompt, the end of a call before its start."""
+    start = hook("SessionStart", None, source="startup")
+    events = spooled(
+        ASK, start, tool_hook("PostToolUse"), tool_hook("PreToolUse"), hook("SessionEnd", reason="other"), STOP
+    )
+    counts = [
+        len({one.key for one in only(kind, events)}) for kind in (SessionStart, SessionEnd, ToolCallStart, TurnEnd)
+    ]
+
+    assert counts == [1, 1, 1, 1]
 
 
 def test_a_turn_that_began_elsewhere_is_left_to_the_transcript() -> None:

@@ -121,6 +121,15 @@ def test_a_shell_command_of_the_persons_is_no_prompt() -> None:
     assert not [*only(Prompt, events), *only(ToolCallStart, events)]
 
 
+def test_a_prompt_that_steers_its_turn_begins_none() -> None:
+    """It has the turn's id; the turn ends once."""
+    events = read(user("hi"), answer(use(), stop="tool_use"), user("faster", at=3), answer(text("a"), at=4))
+
+    assert [prompt.text for prompt in only(Prompt, events)] == ["hi", "faster"]
+    assert len({prompt.key for prompt in only(Prompt, events)}) == 2
+    assert [end.outcome for end in only(TurnEnd, events)] == ["completed"]
+
+
 def test_an_interruption_ends_the_turn() -> None:
     """Esc, or a dialog that was dismissed."""
     events = read(user("hi"), user("[Request interrupted by user]", at=3))
