@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal
 
 import structlog
@@ -14,6 +15,8 @@ from forwarder.journal import Changes, Journal, StreamRow
 from forwarder.pipeline.mapping import Mapped
 
 PENDING_BYTES = 1 << 20  # gathered while a commit is under way; more would only cost memory
+GATHER_BYTES = PENDING_BYTES // 2
+GATHER_SECONDS = 0.02  # that a live line may wait beside a backfill
 RETRY_SECONDS = 1.0  # between tries while the disk is full
 
 _log = structlog.get_logger(__name__)
@@ -37,13 +40,18 @@ class Committer:
         self._announce = announce
         self._pending = Changes()
         self._pending_bytes = 0
+        self._is_more_coming = False
         self._under_way = Changes()
         self._changed = asyncio.Condition()
         self.problem: str | None = None  # why nothing can be committed at the moment
         self.given_up = 0  # events that a full journal cost, where the configuration says so
 
-    async def put(self, mapped: Mapped, row: StreamRow) -> None:
-        """Add events and the checkpoint behind them; waits while enough is gathered already."""
+    async def put(self, mapped: Mapped, row: StreamRow, *, is_more_coming: bool = False) -> None:
+        """Add events and the checkpoint behind them; waits while enough is gathered already.
+
+        When more is coming at once the commit may wait for it, a little: a transaction per chunk of a backfill would
+        cost more than its events.
+        """
         async with self._changed:
             await self._changed.wait_for(lambda: self._pending_bytes < PENDING_BYTES)
             pending = self._pending
@@ -52,6 +60,7 @@ class Committer:
             pending.dead_letters += mapped.dead_letters
             pending.checkpoints[row.id] = row
             self._pending_bytes += sum(map(len, mapped.lines)) + len(row.state)
+            self._is_more_coming = is_more_coming
             self._changed.notify_all()
 
     @property
@@ -73,6 +82,7 @@ class Committer:
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._pending)
+                await self._gather()
             await self.write(self._make_room)
             async with self._changed:
                 self._under_way, self._pending, self._pending_bytes = self._pending, Changes(), 0
@@ -81,6 +91,11 @@ class Committer:
             async with self._changed:
                 self._under_way = Changes()
                 self._changed.notify_all()
+
+    async def _gather(self) -> None:
+        with suppress(TimeoutError):  # what there is goes without company
+            async with asyncio.timeout(GATHER_SECONDS):
+                await self._changed.wait_for(lambda: not self._is_more_coming or self._pending_bytes >= GATHER_BYTES)
 
     async def _make_room(self) -> None:
         if self._on_full == "drop":

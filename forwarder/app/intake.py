@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from forwarder.app.committing import Committer
 from forwarder.errors import JournalDamaged
 from forwarder.journal import Journal, StreamRow
 from forwarder.pipeline.mapping import Mapped, Mapper
-from forwarder.source import Source
+from forwarder.source import Record, Source
 from forwarder.tail.follow import Follower
 from forwarder.tail.stream import Chunk
 
+SLICE_SECONDS = 0.005  # of mapping at a time; what a record costs is measured and rounded up (`make bench`)
+RECORD_SECONDS = 20e-6
+BYTE_SECONDS = 4e-9
 MAPPERS_KEPT = 512  # states in memory; of a stream that is read again later, the journal has it
 
 MakeMapper = Callable[[str, Source[Any], Path], Mapper]
@@ -49,10 +53,24 @@ class Intake:
         async with aclosing(self._follower.chunks()) as chunks:
             async for chunk in chunks:
                 mapper = await self._mapper(chunk)
-                mapped = mapper.map(chunk.records, skip_until=chunk.row.skip_until)
-                await self._committer.put(mapped, replace(chunk.row, state=mapper.state()))
+                mapped = await self._map(mapper, chunk)
+                is_more_coming = self._follower.waiting > 0
+                row = replace(chunk.row, state=mapper.state())
+                await self._committer.put(mapped, row, is_more_coming=is_more_coming)
                 if self._on_progress:
                     self._on_progress(chunk.row, mapped)
+
+    async def _map(self, mapper: Mapper, chunk: Chunk) -> Mapped:
+        """Map in slices, so that delivery and signals get their turn in between."""
+        mapped = Mapped()
+        for start, end in _slices(chunk.records):
+            if start:
+                await asyncio.sleep(0)
+            part = mapper.map(chunk.records[start:end], skip_until=chunk.row.skip_until)
+            mapped.lines += part.lines
+            mapped.facts += part.facts
+            mapped.dead_letters += part.dead_letters
+        return mapped
 
     async def _mapper(self, chunk: Chunk) -> Mapper:
         row = chunk.row
@@ -77,3 +95,15 @@ class Intake:
             if self._committer.is_uncommitted(oldest):
                 return
             del self._mappers[oldest]
+
+
+def _slices(records: Sequence[Record]) -> Iterator[tuple[int, int]]:
+    """Where to cut the records of a chunk: about `SLICE_SECONDS` of work each."""
+    start, cost = 0, 0.0
+    for end, record in enumerate(records, 1):
+        cost += RECORD_SECONDS + record.size * BYTE_SECONDS
+        if cost >= SLICE_SECONDS:
+            yield start, end
+            start, cost = end, 0.0
+    if start < len(records):
+        yield start, len(records)

@@ -84,7 +84,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # NORMAL: a power cut may undo the last commits, whole ones, and the source files still hold what they told of.
     connection.executescript(
         """PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-           PRAGMA wal_autocheckpoint = 2000; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"""
+           PRAGMA wal_autocheckpoint = 2000; PRAGMA cache_size = -6144; PRAGMA temp_store = MEMORY;"""
     )
     _check_version(connection, path)
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:

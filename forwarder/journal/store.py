@@ -21,7 +21,7 @@ from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
 
 T = TypeVar("T")
 
-RECENT_BYTES = 8 << 20  # sinks that are caught up are served from memory; more would only cost memory
+RECENT_BYTES = 2 << 20  # sinks that are caught up are served from memory
 READ_BYTES = 2 << 20  # what one read of the file hands to a sink that is behind
 
 

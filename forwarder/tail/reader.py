@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from forwarder.source import Record
 
-CHUNK_BYTES = 256 << 10  # about a millisecond of mapping: what a live file waits for while a backfill is read
+CHUNK_BYTES = 1 << 20  # what a live file waits for while a backfill is read; smaller ones cost more hops of threads
 HEAD_KEPT = 4096  # of a line over the limit: enough for its type, ids and time
 TAIL_BYTES = 256  # remembered before the offset, to notice a file that was rewritten in place
 _BOM = b"\xef\xbb\xbf"

@@ -201,3 +201,15 @@ async def test_a_loss_is_told_as_an_event(journal: Disk, clock: ManualClock) -> 
 
     assert sum(losses) == committer.given_up > 0
     assert b"lost %d" % losses[-1] in lines
+
+
+async def test_a_commit_waits_a_little_for_what_is_coming_at_once(journal: Disk, clock: ManualClock) -> None:
+    """A transaction per chunk of a backfill would cost more than its events; live lines go without waiting."""
+    committer = Committer(journal, clock)
+    working = asyncio.create_task(committer.run())
+    for number in range(5):
+        await committer.put(mapped(number), row(number), is_more_coming=number < 4)
+    await committer.finish()
+    working.cancel()
+
+    assert len(await journal.events_after(0)) == 1
