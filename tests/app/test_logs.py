@@ -85,7 +85,7 @@ def test_a_crash_is_logged_scrubbed_and_not_printed() -> None:
 
 
 def test_a_flood_of_one_kind_is_cut() -> None:
-    """A folder of garbage has thousands of bad records; the first say what is wrong, and other kinds are still heard."""
+    """A folder of garbage has thousands of bad records; the first say what is wrong, other kinds are still heard."""
     stream = lines()
     log = structlog.get_logger()
     for _ in range(LIMIT_LINES + 4):
