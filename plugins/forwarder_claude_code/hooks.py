@@ -9,27 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from forwarder import (
     Activity,
     BadRecord,
     Event,
     Notification,
-    Permission,
     Session,
     SessionEnd,
     SessionStart,
-    ToolOutcome,
     TurnOutcome,
     UnknownRecord,
 )
-from forwarder_claude_code import facts, results
-from forwarder_claude_code.calls import agent_of
+from forwarder_claude_code import facts, tool_hooks
 from forwarder_claude_code.facts import NOTIFICATION, Moment
 from forwarder_claude_code.records import Hook
-from forwarder_claude_code.state import OCCURRENCES, OPEN_CALLS, SESSIONS, Live, OpenHook, State, milliseconds, trim
-from forwarder_claude_code.tools import AGENTS, as_text, digest, joined, output_of
+from forwarder_claude_code.state import SESSIONS, Live, State, milliseconds, trim
+from forwarder_claude_code.telling import Telling
+from forwarder_claude_code.tools import as_text, digest
 
 # Content only (MessageDisplay), told better by the transcript (compactions, models), or without an event of ours.
 IGNORED = frozenset({
@@ -40,7 +38,6 @@ IGNORED = frozenset({
 END_REASONS: dict[str | None, Literal["exit", "clear", "logout", "switched"]] = {
     "prompt_input_exit": "exit", "clear": "clear", "logout": "logout", "resume": "switched",
 }  # fmt: skip
-WITHOUT_DIALOGS = frozenset({"bypassPermissions", "dontAsk", "auto"})
 NOTICED: dict[str | None, Activity] = {"idle_prompt": "idle", "elicitation_dialog": "waiting_input"}
 
 
@@ -61,45 +58,6 @@ def on_hook(state: State, hook: Hook, at: datetime, *, is_inferred: bool) -> Ite
     state.live[hook.session_id] = live
     trim(state.live, SESSIONS)
     return handle(Telling(state, live, hook, Moment(at, session, is_inferred=is_inferred)))
-
-
-class Telling:
-    """One payload with what its spool said before."""
-
-    __slots__ = ("at", "hook", "live", "state")
-
-    def __init__(self, state: State, live: Live, hook: Hook, at: Moment) -> None:
-        self.state = state
-        self.live = live
-        self.hook = hook
-        self.at = at
-
-    def occurrence(self, *parts: Any) -> int | None:
-        """A number for a fact without id: its time where the file's name has it, else which occurrence it is.
-
-        None if it is the same event again: the same hook registered in the settings and by a plugin runs twice.
-        """
-        hook, state, live = self.hook, self.state, self.live
-        name = digest(hook.session_id, hook.prompt_id, hook.hook_event_name, parts)
-        before, live.last = live.last, name
-        if state.file_time is not None:
-            return state.file_time // 1_000_000
-        if before == name:
-            return None
-        count = state.occurrences.pop(name, 0) + 1
-        state.occurrences[name] = count
-        trim(state.occurrences, OCCURRENCES)
-        return count
-
-    def becomes(self, activity: Activity, cause: str) -> Iterable[Event]:
-        """The session's state, if it is another than before."""
-        before, self.live.activity = self.live.activity, activity
-        if before != activity and self.hook.agent_id is None:
-            yield facts.session_state(self.at, activity, cause, before)
-
-    def told(self) -> None:
-        """Something that has an id was told in between."""
-        self.live.last = ""
 
 
 # --- sessions ---
@@ -215,127 +173,7 @@ def _turn_end(telling: Telling, outcome: TurnOutcome) -> Iterable[Event]:
     yield facts.turn_end(at, hook.prompt_id, hook.prompt_id, outcome, calls=live.calls, duration_ms=duration)
 
 
-# --- tool calls ---
-
-
-def _on_tool_start(telling: Telling) -> Iterable[Event]:
-    """Before 2.0.43 a call had no id in its hooks: those are left to the transcript."""
-    hook, live, at = telling.hook, telling.live, telling.at
-    telling.told()
-    if hook.tool_use_id is None or hook.tool_name is None or hook.tool_use_id in live.open:
-        return
-    live.open[hook.tool_use_id] = OpenHook(hook.tool_name, digest(hook.tool_name, hook.tool_input))
-    trim(live.open, OPEN_CALLS)
-    if hook.agent_id is None and hook.prompt_id == live.prompt:
-        live.calls += 1
-    server = hook.mcp_server.name if hook.mcp_server else None
-    yield facts.tool_start(at, hook.tool_use_id, hook.tool_name, as_text(hook.tool_input), server)
-
-
-def _on_tool_end(telling: Telling) -> Iterable[Event]:
-    hook = telling.hook
-    fields = results.fields_of(hook.tool_response)
-    yield from _ended(telling, "cancelled" if fields.get("interrupted") is True else "ok")
-    if hook.tool_name in AGENTS and fields.get("agentId") not in telling.live.agents:
-        yield from agent_of(fields, telling.at.time, telling.at)  # nobody told of its start
-
-
-def _on_tool_failure(telling: Telling) -> Iterable[Event]:
-    return _ended(telling, "cancelled" if telling.hook.is_interrupt else "error")
-
-
-def _on_permission_denied(telling: Telling) -> Iterable[Event]:
-    hook = telling.hook
-    yield from _ended(telling, "denied")
-    if hook.tool_use_id is not None and hook.tool_name is not None:
-        yield facts.permission(telling.at, hook.tool_use_id, hook.tool_name, "denied", None)
-
-
-def _ended(telling: Telling, outcome: ToolOutcome) -> Iterable[Event]:
-    """A start first if none was seen: hooks run side by side, and some writers lose lines."""
-    hook, live = telling.hook, telling.live
-    if hook.tool_use_id is None or hook.tool_name is None:
-        return
-    yield from _on_tool_start(telling)
-    live.open.pop(hook.tool_use_id, None)
-    error = hook.error or hook.reason
-    yield facts.tool_end(
-        telling.at,
-        hook.tool_use_id,
-        hook.tool_name,
-        outcome,
-        output=output_of(hook.tool_response),
-        error=error,
-        exit_code=results.exit_code(error or ""),
-        duration_ms=results.whole_ms(hook.duration_ms),
-    )
-    is_unsure = telling.state.is_scattered and hook.permission_mode not in WITHOUT_DIALOGS
-    if live.activity == "waiting_permission" or is_unsure:
-        yield from telling.becomes("working", hook.tool_use_id)
-
-
-def _on_batch(telling: Telling) -> Iterable[Event]:
-    """What the model was given of several calls: of those that never ran, this is all that hooks tell."""
-    at = telling.at
-    telling.told()
-    for call in telling.hook.tool_calls or ():
-        text = joined(call.tool_response)
-        is_rejected = results.never_ran(text)
-        if call.tool_use_id is None or call.tool_name is None or not (is_rejected or results.is_denial(text)):
-            continue
-        if telling.live.open.pop(call.tool_use_id, None) is None and is_rejected:
-            telling.live.calls += telling.hook.agent_id is None
-            yield facts.tool_start(at, call.tool_use_id, call.tool_name, as_text(call.tool_input))
-        outcome: ToolOutcome = "rejected" if is_rejected else "denied"
-        yield facts.tool_end(at, call.tool_use_id, call.tool_name, outcome, output=text, error=text)
-
-
-def _on_permission_request(telling: Telling) -> Iterable[Event]:
-    """It has no call id: the call is the last open one of the same tool and input."""
-    hook, at = telling.hook, telling.at
-    wanted = digest(hook.tool_name, hook.tool_input)
-    occurrence = telling.occurrence(wanted)
-    if occurrence is None or hook.tool_name is None:
-        return
-    same = [call_id for call_id, call in telling.live.open.items() if call.input == wanted]
-    yield Permission(
-        key=(at.session.id, hook.prompt_id or "", wanted, occurrence),
-        time=at.time,
-        time_inferred=at.is_inferred,
-        session=at.session,
-        call_id=same[-1] if same else None,
-        tool=hook.tool_name,
-        decision="asked",
-    )
-    yield from telling.becomes("waiting_permission", f"{hook.prompt_id or ''} {wanted} {occurrence}")
-
-
-# --- agents and notices ---
-
-
-def _on_agent_start(telling: Telling) -> Iterable[Event]:
-    """2.0.77 starts agents of its own, which no call asked for."""
-    hook, live, at = telling.hook, telling.live, telling.at
-    telling.told()
-    is_asked = hook.prompt_id is not None or any(call.tool in AGENTS for call in live.open.values())
-    if hook.agent_id is not None and hook.agent_type != "" and is_asked:
-        live.agents[hook.agent_id] = hook.agent_type or ""
-        trim(live.agents, OPEN_CALLS)
-        yield facts.agent_spawn(_of_main(at), hook.agent_id, hook.agent_type)
-
-
-def _on_agent_stop(telling: Telling) -> Iterable[Event]:
-    """A compaction stops an agent of type "" that never started; 2.0.77 does not tell the type, 2.1 always does."""
-    hook, live, at = telling.hook, telling.live, telling.at
-    telling.told()
-    kind = hook.agent_type if hook.agent_type is not None else live.agents.get(hook.agent_id or "")
-    if hook.agent_id is not None and kind:
-        yield facts.agent_end(_of_main(at), hook.agent_id, kind, "completed")
-
-
-def _of_main(at: Moment) -> Moment:
-    session = Session(agent=at.session.agent, id=at.session.id, cwd=at.session.cwd)
-    return Moment(at.time, session, is_inferred=at.is_inferred)
+# --- notices ---
 
 
 def _on_notification(telling: Telling) -> Iterable[Event]:
@@ -371,16 +209,16 @@ HANDLERS: dict[str, Callable[[Telling], Iterable[Event]]] = {
     "SessionStart": _on_session_start,
     "SessionEnd": _on_session_end,
     "UserPromptSubmit": _on_prompt,
-    "PreToolUse": _on_tool_start,
-    "PostToolUse": _on_tool_end,
-    "PostToolUseFailure": _on_tool_failure,
-    "PostToolBatch": _on_batch,
-    "PermissionRequest": _on_permission_request,
-    "PermissionDenied": _on_permission_denied,
+    "PreToolUse": tool_hooks.on_tool_start,
+    "PostToolUse": tool_hooks.on_tool_end,
+    "PostToolUseFailure": tool_hooks.on_tool_failure,
+    "PostToolBatch": tool_hooks.on_batch,
+    "PermissionRequest": tool_hooks.on_permission_request,
+    "PermissionDenied": tool_hooks.on_permission_denied,
     "Stop": _on_stop,
     "StopFailure": _on_stop_failure,
-    "SubagentStart": _on_agent_start,
-    "SubagentStop": _on_agent_stop,
+    "SubagentStart": tool_hooks.on_agent_start,
+    "SubagentStop": tool_hooks.on_agent_stop,
     "Notification": _on_notification,
     "Elicitation": _on_question,
     "ElicitationResult": _on_reply,

@@ -349,6 +349,17 @@ def test_agents_start_and_end_once() -> None:
     assert [one.child for one in only(AgentEnd, events)] == ["a1"]
 
 
+def test_an_agent_whose_hooks_were_lost_is_told_by_its_call() -> None:
+    """Other calls and answers without an agent tell nothing."""
+    answer = {"status": "completed", "agentId": "a1", "agentType": "Explore"}
+    calls = [
+        tool_hook("PostToolUse", f"toolu_{n}", tool_name="Agent", tool_response=one)
+        for n, one in enumerate([answer, {}])
+    ]
+
+    assert [one.child for one in only(AgentSpawn, spooled(*calls))] == ["a1"]
+
+
 def test_a_compaction_stops_no_agent() -> None:
     """It fires the hook with an empty type."""
     assert spooled(hook("SubagentStop", agent_id="a1", agent_type="")) == []
@@ -403,7 +414,10 @@ def test_a_session_with_work_in_the_background_is_busy() -> None:
 # --- bad input ---
 
 
-@pytest.mark.parametrize("bad", [b"{}", b"7", b'{"a":1}{"b":2}', ASK[:-4], ASK[:-4] + STOP, b"12 {", b"[1]"])
+@pytest.mark.parametrize(
+    "bad",
+    [b"{}", b"7", b'{"a":1}{"b":2}', ASK[:-4], ASK[:-4] + STOP, b"12 {", b"[1]", b'{"v":1,"ts":-1e30,"payload":{}}'],
+)
 def test_what_is_no_hook_is_refused(bad: bytes) -> None:
     """Kept in the dead letters with its place."""
     with pytest.raises(BadRecord):

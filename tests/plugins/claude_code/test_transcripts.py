@@ -334,6 +334,16 @@ def test_agents_that_claude_code_starts_by_itself_are_not_told() -> None:
     assert events == []
 
 
+def test_half_a_call_is_no_call() -> None:
+    """A block without id, the same block again, a result of a call that is not open."""
+    events = read(
+        user("hi"), answer({"type": "tool_use"}, use(), use(), stop="tool_use"), result("x", call="toolu_other")
+    )
+
+    assert len(only(ToolCallStart, events)) == 1
+    assert only(ToolCallEnd, events) == []
+
+
 def test_too_many_open_calls_close_the_oldest() -> None:
     """What is remembered stays small."""
     lines = [answer(use(call=f"toolu_{n}"), at=n, stop="tool_use") for n in range(2, 140)]
