@@ -23,6 +23,7 @@ from forwarder.app.state_folder import held
 from forwarder.app.state_shapes import renew_states
 from forwarder.app.status_note import StatusNote
 from forwarder.app.stopping import Stop, stop_on_signals
+from forwarder.app.threads import share_the_interpreter
 from forwarder.clock import Clock, SystemClock
 from forwarder.errors import JournalDamaged
 from forwarder.journal import Journal, set_aside
@@ -43,6 +44,7 @@ async def run(settings: Settings, *, clock: Clock | None = None) -> Exit:
 
     Raises `ConfigError`, `StateError`; a damaged journal is set aside and reading starts again.
     """
+    share_the_interpreter()
     clock = clock or SystemClock()
     sources = make_sources(settings)
     sinks = {name: make_sink(one) for name, one in settings.sinks.items()}

@@ -32,6 +32,7 @@ from forwarder.app.registry import make_sink
 from forwarder.app.request import Progress, ReplayRequest
 from forwarder.app.state_folder import held
 from forwarder.app.stopping import Stop, stop_on_signals
+from forwarder.app.threads import share_the_interpreter
 from forwarder.clock import Clock, SystemClock
 from forwarder.errors import ConfigError, JournalDamaged
 from forwarder.events import Event
@@ -54,6 +55,7 @@ async def replay(
     settings: Settings, request: ReplayRequest, *, progress: OnProgress | None = None, clock: Clock | None = None
 ) -> Exit:
     """Read the files once and deliver their events to one sink. Raises `ConfigError` and `StateError`."""
+    share_the_interpreter()
     clock = clock or SystemClock()
     sources = _chosen(make_sources(settings), request.sources)
     files = sorted(set(_files(request.paths, sources)), key=lambda file: _place(file, sources))
