@@ -112,6 +112,12 @@ def working(command: F) -> F:
             show_default=True,
             help="Least level that is logged.",
         ),
+        click.option(
+            "--format",
+            "stdout_format",
+            type=click.Choice(["auto", "json", "pretty"]),
+            help="Of events on standard output: JSON lines or a live feed; auto is the feed on a terminal.",
+        ),
         click.option("--redaction", type=LEVELS, help="Level of every sink that asks for no stricter one."),
     ):
         command = option(command)
@@ -299,12 +305,14 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise click.UsageError("--config and --no-config exclude each other")
     from forwarder.app.config import load
 
-    return load(
+    settings = load(
         path=options["config"],
         is_ignored=options["no_config"],
         state_dir=options["state_dir"],
         redaction=options.get("redaction"),
     )
+    chosen = options.get("stdout_format")
+    return settings.with_format(chosen) if chosen else settings
 
 
 def _start(options: dict[str, Any]) -> Settings:

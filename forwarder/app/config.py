@@ -6,7 +6,7 @@ import os
 import platform
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -18,6 +18,7 @@ from forwarder.events import EVENT_TYPES
 from forwarder.pipeline.redaction import Level
 
 FILE_VARIABLE = "FORWARDER_CONFIG"
+STDOUT = "stdout"
 LEVELS = ("full", "preview", "none")
 
 DAY = 86400.0
@@ -98,6 +99,20 @@ class Settings:
     journal: JournalSettings
     sources: dict[str, SourceSettings]
     sinks: dict[str, SinkSettings]
+    stdout_format: str | None = None
+
+    def on_stdout(self, name: str) -> SinkSettings:
+        """A sink to standard output that the file does not name."""
+        options: dict[str, object] = {"format": self.stdout_format} if self.stdout_format else {}
+        return SinkSettings(name, use=STDOUT, level=self.redaction, options=options, place=f"--to {name}")
+
+    def with_format(self, name: str) -> Settings:
+        """The same settings with another format of events on standard output."""
+        sinks = {
+            key: replace(sink, options={**sink.options, "format": name}) if sink.use == STDOUT else sink
+            for key, sink in self.sinks.items()
+        }
+        return replace(self, sinks=sinks, stdout_format=name)
 
 
 def load(
@@ -178,7 +193,7 @@ def _settings(table: Table, *, path: Path | None, at_most: str | None) -> Settin
         journal=_journal(table.table("journal")),
         sources={name: _source(name, one) for name, one in table.named_tables("sources").items()},
         sinks={name: _sink(name, one, redaction, limit) for name, one in table.named_tables("sinks").items()}
-        or {"stdout": SinkSettings("stdout", use="stdout", level=redaction, place=f"{table.place}, [sinks.stdout]")},
+        or {STDOUT: SinkSettings(STDOUT, use=STDOUT, level=redaction, place=f"{table.place}, [sinks.stdout]")},
     )
     table.finish()
     return settings

@@ -21,7 +21,7 @@ import structlog
 
 from forwarder.app.assembly import make_encoder, make_redactor, make_sources, mapper_maker, open_journal
 from forwarder.app.committing import Committer
-from forwarder.app.config import Settings, SinkSettings
+from forwarder.app.config import STDOUT, Settings, SinkSettings
 from forwarder.app.delivering import Delivery, delivering
 from forwarder.app.draining import drain, ended
 from forwarder.app.exits import Exit
@@ -43,8 +43,6 @@ from forwarder.source import Source
 from forwarder.tail.compression import plain_sibling
 from forwarder.tail.follow import File, Follower
 from forwarder.tail.index import StreamIndex
-
-STDOUT = "stdout"
 
 _log = structlog.get_logger(__name__)
 
@@ -237,7 +235,7 @@ def _destination(settings: Settings, request: ReplayRequest) -> SinkSettings:
     """The sink that `--to` names: one of the configuration, or stdout. `--project` narrows what it takes."""
     sink = settings.sinks.get(request.to)
     if sink is None and request.to == STDOUT:
-        sink = SinkSettings(STDOUT, use=STDOUT, level=settings.redaction, place="--to stdout")
+        sink = settings.on_stdout(STDOUT)
     if sink is None:
         known = ", ".join(sorted({*settings.sinks, STDOUT}))
         raise ConfigError(f"--to {request.to}: no such sink in the configuration; there are {known}")

@@ -200,3 +200,14 @@ def test_the_command_line_moves_the_state_folder(write: Path, tmp_path: Path) ->
     write.write_text('state_dir = "/elsewhere"')
 
     assert load(path=write, state_dir=tmp_path).state_dir == tmp_path
+
+
+def test_the_format_of_standard_output_can_be_chosen_for_one_run(tmp_path: Path) -> None:
+    """`--format` goes before the file, holds without one, and leaves other sinks alone."""
+    path = tmp_path / "config.toml"
+    path.write_text('[sinks.screen]\nuse = "stdout"\nformat = "json"\n[sinks.kept]\nuse = "jsonl"\npath = "x"\n')
+    settings = load(path=path).with_format("pretty")
+
+    assert settings.sinks["screen"].options == {"format": "pretty"}
+    assert settings.sinks["kept"].options == {"path": "x"}
+    assert settings.on_stdout("stdout").options == {"format": "pretty"}
