@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ FIRST_START = "first_start"
 
 
 async def report_present(
-    files: Iterable[File],
+    files: Sequence[File],
     *,
     index: StreamIndex,
     follower: Follower,
@@ -30,12 +30,12 @@ async def report_present(
     start: float | Literal["all", "none"],
     clock: Clock,
     rank: Callable[[File], int] = lambda _: 0,
-) -> None:
+) -> int:
     """Report the files with unread bytes, those of the lowest `rank` first and the oldest of them before the others.
 
     At the very first start, files not changed within `start` seconds are only marked as read up to their present end;
     when one of them grows later, it is read from its beginning for the sake of the mapper's state, and only what is new
-    becomes events.
+    becomes events. Returns how many files there are.
     """
     now = clock.now().timestamp()
     is_first = FIRST_START not in await journal.notes()
@@ -51,6 +51,7 @@ async def report_present(
         marks = await _skip(unwanted, index, follower)
         await committer.write(lambda: journal.commit(marks))
         await committer.write(lambda: journal.note(FIRST_START, repr(now).encode()))
+    return len(files)
 
 
 async def _skip(files: Iterable[tuple[File, os.stat_result]], index: StreamIndex, follower: Follower) -> Changes:

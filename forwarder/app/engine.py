@@ -140,9 +140,8 @@ class Forwarding:
             ]
             keeping = [tasks.create_task(status.run()), tasks.create_task(self._prune(journal, index))]
             committing = tasks.create_task(committer.run())
-            present = await watch.sweep(is_full=True)
-            await report_present(
-                present,
+            found = await report_present(
+                await watch.sweep(is_full=True),
                 index=index,
                 follower=follower,
                 journal=journal,
@@ -150,7 +149,7 @@ class Forwarding:
                 start=settings.start,
                 clock=clock,
             )
-            _log.info("at work", sources=sorted(self._sources), sinks=sorted(self._sinks), files=len(present))
+            _log.info("at work", sources=sorted(self._sources), sinks=sorted(self._sinks), files=found)
             await self._stop.wait()
             _log.info(f"{self._stop.reason}: stopping, {settings.drain_seconds:g} s to deliver what was read")
             await ended(reading)
