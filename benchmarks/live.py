@@ -16,6 +16,7 @@ from benchmarks.peer import Tally, serving
 from benchmarks.table import quantile, table
 
 SETTLED_CPU = 0.01  # of a core over one second: nothing but the sweep is going on
+QUIET_SECONDS = 25.0  # after which a forwarder looks for file events less often
 PATIENCE_SECONDS = 300
 
 
@@ -131,6 +132,7 @@ async def _idle(files: int, seconds: float) -> None:
                 start = time.monotonic()
                 await settled(process.pid)
                 ready = time.monotonic() - start
+                await asyncio.sleep(QUIET_SECONDS)
                 before = cpu_seconds(process.pid)
                 await asyncio.sleep(seconds)
                 used = (cpu_seconds(process.pid) - before) / seconds * 100
