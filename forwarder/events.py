@@ -69,6 +69,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ty
 
 
 class SessionStart(Event, frozen=True, kw_only=True):
+    """A session began, was resumed or forked, or (`seen`) was found running. `context_window` is in tokens."""
+
     reason: SessionStartReason
     model: str | None = None
     provider: str | None = None
@@ -78,23 +80,31 @@ class SessionStart(Event, frozen=True, kw_only=True):
 
 
 class SessionEnd(Event, frozen=True, kw_only=True):
+    """A session is over. `inferred` says that nobody wrote it down: the process is gone, or the file silent."""
+
     reason: SessionEndReason
     inferred: bool = False
     duration_ms: int | None = None
 
 
 class SessionState(Event, frozen=True, kw_only=True):
+    """What a session does from now on: who works, and who waits for a person."""
+
     state: Activity
     previous: Activity | None = None
     pid: int | None = None
 
 
 class TurnStart(Event, frozen=True, kw_only=True):
+    """Somebody asked something; `trigger` says whether a person, a program or the agent itself."""
+
     turn_id: Id | None = None
     trigger: Trigger
 
 
 class TurnEnd(Event, frozen=True, kw_only=True):
+    """The agent has finished answering, or stopped. `tool_calls` counts those of this turn."""
+
     turn_id: Id | None = None
     outcome: TurnOutcome
     duration_ms: int | None = None
@@ -141,6 +151,8 @@ class TokenUsage(Event, frozen=True, kw_only=True):
 
 
 class ModelChange(Event, frozen=True, kw_only=True):
+    """From now on another model answers."""
+
     model: str
     previous_model: str | None = None
     provider: str | None = None
@@ -148,6 +160,8 @@ class ModelChange(Event, frozen=True, kw_only=True):
 
 
 class ModelError(Event, frozen=True, kw_only=True):
+    """The provider refused or failed. `attempt` counts from 1, `status` is the HTTP status."""
+
     error_type: str | None = None
     status: int | None = None
     attempt: int | None = None
@@ -165,6 +179,8 @@ class RateLimit(Event, frozen=True, kw_only=True):
 
 
 class ToolCallStart(Event, frozen=True, kw_only=True):
+    """The model called a tool. `parent_call_id` is the call that this one was made from inside of."""
+
     call_id: Id
     parent_call_id: Id | None = None
     tool: str
@@ -200,6 +216,8 @@ class UserCommand(Event, frozen=True, kw_only=True):
 
 
 class Permission(Event, frozen=True, kw_only=True):
+    """The agent asked whether it may use a tool, or was told."""
+
     call_id: Id | None = None
     tool: str
     decision: Literal["asked", "allowed", "denied"]
@@ -207,6 +225,8 @@ class Permission(Event, frozen=True, kw_only=True):
 
 
 class AgentSpawn(Event, frozen=True, kw_only=True):
+    """A sub-agent was started; `child` is its actor or session id."""
+
     child: Id
     agent_type: str | None = None
     prompt_bytes: int | None = None
@@ -214,6 +234,8 @@ class AgentSpawn(Event, frozen=True, kw_only=True):
 
 
 class AgentEnd(Event, frozen=True, kw_only=True):
+    """A sub-agent has finished."""
+
     child: Id
     agent_type: str | None = None
     outcome: str | None = None
@@ -221,6 +243,8 @@ class AgentEnd(Event, frozen=True, kw_only=True):
 
 
 class ContextSnapshot(Event, frozen=True, kw_only=True):
+    """How full the context window is: when the pressure changes, and at the ends of turns."""
+
     used_tokens: int | None = None
     context_window: int | None = None
     percent: float | None = None
@@ -229,6 +253,8 @@ class ContextSnapshot(Event, frozen=True, kw_only=True):
 
 
 class Compaction(Event, frozen=True, kw_only=True):
+    """The history was replaced by a summary to make room."""
+
     trigger: Literal["auto", "manual", "unknown"]
     tokens_before: int | None = None
     tokens_after: int | None = None
@@ -237,6 +263,8 @@ class Compaction(Event, frozen=True, kw_only=True):
 
 
 class Notification(Event, frozen=True, kw_only=True):
+    """The agent, or the forwarder itself, told the person something."""
+
     kind: str
     message: Content
 

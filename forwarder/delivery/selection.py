@@ -26,7 +26,7 @@ class Selection:
     """The `types`, `agents` and `projects` that a sink takes; an empty one takes all.
 
     A project without a slash is the name of the folder that the agent worked in (`forwarder`, `client-*`), one with a
-    slash is that folder or one above it (`~/work/acme`, `/srv/*/app`). Events without a folder belong to no project.
+    slash is that folder or one above it (`~/code/acme`, `/srv/*/app`). Events without a folder belong to no project.
     """
 
     types: Collection[str] = ()

@@ -65,7 +65,7 @@ def test_every_part_of_a_file_is_read(write: Path) -> None:
         url = "https://example.com"
         types = ["token_usage"]
         agents = ["acme"]
-        projects = ["~/work/*"]
+        projects = ["~/code/*"]
         redaction = "full"
         rename = { session_id = "conversation" }
         batch_events = 10
@@ -90,7 +90,7 @@ def test_every_part_of_a_file_is_read(write: Path) -> None:
     assert settings.journal.on_full == "drop"
     assert (settings.sources["mine"].use, settings.sources["mine"].options) == ("acme", {"root": "/srv"})
     assert (team.use, team.level, team.options) == ("post", Level.FULL, {"url": "https://example.com"})
-    assert (team.types, team.agents, team.projects) == (("token_usage",), ("acme",), ("~/work/*",))
+    assert (team.types, team.agents, team.projects) == (("token_usage",), ("acme",), ("~/code/*",))
     assert team.rename == {"session_id": "conversation"}
     assert (team.batch_events, team.batch_bytes, team.batch_wait_seconds) == (10, 65536, 0.5)
 

@@ -38,10 +38,10 @@ def test_an_agent_may_have_any_name(event: Callable[..., bytes], agent: str) -> 
 
 def test_a_project_is_told_by_the_folder_of_the_event(event: Callable[..., bytes]) -> None:
     """Events without a folder belong to no project."""
-    selection = Selection(projects=["app", "/work/clients"])
+    selection = Selection(projects=["app", "/srv/clients"])
 
     assert selection.accepts(event(1, rest=',"agent_version":"1","session_id":"s","cwd":"/srv/app"'))
-    assert selection.accepts(event(1, rest=',"cwd":"/work/clients/acme"'))
+    assert selection.accepts(event(1, rest=',"cwd":"/srv/clients/acme"'))
     assert not selection.accepts(event(1, rest=',"cwd":"/srv/application"'))
     assert not selection.accepts(event(1, rest=',"session_id":"app"'))
 
@@ -71,4 +71,4 @@ def test_a_project_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` is the user's own folder, as in a shell."""
     monkeypatch.setenv("HOME", "/home/ada")
 
-    assert matches_project("/home/ada/work/app", "~/work")
+    assert matches_project("/home/ada/code/app", "~/code")
