@@ -86,6 +86,7 @@ async def delivering(
                 batching=_batching(sink, settings[name]),
                 selection=_selection(settings[name]),
                 transform=transform_for(settings[name], level, redactor),
+                scrub=redactor.scrub,
             )
             for name, sink in sinks.items()
         }

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from forwarder.pipeline.redaction import Redactor
 from forwarder.tail.watch import Watch
 
 NOTE = "status"
+PROBLEMS = 100  # of unreadable files: more are counted, not listed
 WRITE_SECONDS = 2.0  # when something changed
 BEAT_SECONDS = 30.0  # when nothing did; an idle forwarder hardly writes
 
@@ -84,6 +86,7 @@ class StatusNote:
 
     async def write(self, *, is_running: bool) -> None:
         """Write the note now. A full disk is no reason to end: the committer says so already."""
+        scrub = self._redactor.scrub
         sinks = {name: sender.status() for name, sender in self._delivery.senders.items()}
         status = Status(
             pid=os.getpid(),
@@ -91,7 +94,7 @@ class StatusNote:
             time=self._clock.now(),
             is_running=is_running,
             sinks=sinks,
-            problems=dict(list(self._problems.by_file.items())[:100]),
+            problems={scrub(path): scrub(reason) for path, reason in islice(self._problems.by_file.items(), PROBLEMS)},
             watching=self._watch.fallback or "file events and sweeps",
             journal_problem=self._committer.problem,
             given_up=self._committer.given_up,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 
@@ -28,7 +29,8 @@ class Sender:
     """Delivers the journal's events to one sink, in order and one batch at a time.
 
     `name` is the sink's in the configuration and in the journal. `sink` is open: whoever runs the sender has entered
-    its `lifespan`. The counters count since the start of the process.
+    its `lifespan`. `scrub` takes secrets out of what the destination says before it is kept or shown. The counters
+    count since the start of the process.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Sender:
         batching: Batching | None = None,
         selection: Selection | None = None,
         transform: Transform | None = None,
+        scrub: Callable[[str], str] = str,
         pace: Pace | None = None,
         random: Random | None = None,
     ) -> None:
@@ -50,6 +53,7 @@ class Sender:
         self.retries = 0
         self.dead_lettered = 0
         self._sink = sink
+        self._scrub = scrub
         self._journal = journal
         self._clock = clock
         self._acked = journal.cursor(name).acked  # may be ahead of the journal's cursor, never behind
@@ -141,7 +145,8 @@ class Sender:
         if rejection is not None:
             now = self._clock.now().timestamp()
             bodies = [line for line, id in zip(batch.lines, batch.ids(), strict=True) if id in refused]
-            self._letters += [DeadLetter(time=now, sink=self.name, reason=str(rejection), body=body) for body in bodies]
+            reason = self._scrub(str(rejection))
+            self._letters += [DeadLetter(time=now, sink=self.name, reason=reason, body=body) for body in bodies]
             self.dead_lettered += len(bodies)
             self._remember(described(rejection))
             self._outage.refused(rejection, len(bodies))
@@ -205,7 +210,7 @@ class Sender:
         self._next_try = None
 
     def _remember(self, error: str) -> None:
-        self._last_error = error, self._clock.now()
+        self._last_error = self._scrub(error), self._clock.now()
 
 
 def _named(rejection: Rejected, batch: Batch) -> frozenset[str]:

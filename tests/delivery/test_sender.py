@@ -7,7 +7,7 @@ import math
 import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -518,3 +518,19 @@ async def test_a_sink_that_takes_nothing_catches_up_without_a_request(
 
     assert sink.requests == []
     assert journal.cursor("a") == Cursor(3, 3)
+
+
+async def test_what_a_destination_says_is_scrubbed_before_it_is_kept(
+    commit: Commit, journal: Journal, sink: MemorySink, clock: ManualClock, tmp_path: Path
+) -> None:
+    """An answer may quote a token: neither the journal's dead letters nor the status may show it."""
+    await commit(1)
+    sink.answers.append(Rejected("no access for hunter2"))
+    sender = Sender("a", sink, journal, clock=clock, scrub=lambda text: text.replace("hunter2", "[REDACTED]"))
+    async with running(sender):
+        await sender.caught_up(1)
+    with closing(connect_to_read(tmp_path)) as connection:
+        reasons = [stored.letter.reason for stored in list_dead_letters(connection)]
+
+    assert reasons == ["no access for [REDACTED]"]
+    assert "hunter2" not in (sender.status().last_error or "")
