@@ -68,7 +68,8 @@ class Mapper:
         self._level = level
         self._now = now
         self._wanted = wanted
-        self._origin = origin_maker(source=name, file=path.name, is_replay=is_replay)
+        file = path.name if level is Level.RAW else redactor.name(path.name)
+        self._origin = origin_maker(source=name, file=file, is_replay=is_replay)
         state: object = source.new_state(path)
         self._saved = _Saved(state)
         self._state_type = type(state)

@@ -277,3 +277,10 @@ def test_an_event_that_cannot_be_encoded_costs_its_record() -> None:
 
     assert texts(mapped) == ["1:a", "2:c"]
     assert "no time zone" in mapped.dead_letters[0].reason
+
+
+def test_a_secret_in_a_file_name_stays_there() -> None:
+    """The name goes out with every event of the file."""
+    mapped = mapper(path=f"/acme/{SECRET}.jsonl").map(records({"type": "say", "id": "a", "text": "hello"}))
+
+    assert [event["origin"]["file"] for event in events(mapped)] == ["[REDACTED].jsonl"]
