@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable
 
+from benchmarks.hook import hook
 from benchmarks.live import idle, latency
 from benchmarks.memory import memory
 from benchmarks.seen import seen
@@ -22,7 +23,7 @@ from benchmarks.throughput import throughput
 def main() -> None:
     """Run the named cases, or all of them, one after the other."""
     parser = argparse.ArgumentParser(description="Measure forwarder on seeded corpora.")
-    names = ["throughput", "latency", "idle", "memory", "start", "seen"]
+    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook"]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, interleaved (default 5)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of a corpus (default 200)")
@@ -37,6 +38,7 @@ def main() -> None:
         "memory": lambda: memory(megabytes=chosen.megabytes, gigabytes=chosen.gigabytes),
         "start": start,
         "seen": seen,
+        "hook": hook,
     }
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, {sys.platform}")
     for name in chosen.cases or names:
