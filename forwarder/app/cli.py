@@ -65,6 +65,7 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
 
     from forwarder.app.units import parse_moment
 
+    ctx.meta[f"forwarder.{param.name}"] = value
     try:
         return None if value is None else parse_moment(value, now=datetime.now(UTC))
     except ValueError as error:
@@ -190,6 +191,7 @@ def replay(
     from forwarder.app.replay import replay as replay_engine
     from forwarder.app.request import ReplayRequest
 
+    typed = click.get_current_context().meta
     request = ReplayRequest(
         paths=paths,
         sources=sources,
@@ -200,6 +202,7 @@ def replay(
         to=to,
         speed=speed,
         dry_run=dry_run,
+        period=(typed["forwarder.since"], typed["forwarder.until"]),
     )
     with progress_bar(has_data_on_stdout=to == "stdout" and not dry_run) as tally:
         status = asyncio.run(replay_engine(settings, request, progress=tally))

@@ -64,7 +64,7 @@ async def replay(
         sink = make_sink(sink_settings)
     else:
         sink = Paced(make_sink(sink_settings), request.speed, clock)
-    folder = settings.state_dir / "replay" / _name(request, sink_settings)
+    folder = settings.state_dir / "replay" / folder_name(request, sink_settings)
     with held(folder), stop_on_signals() as stop:
         replaying = Replaying(
             replace(settings, state_dir=folder, sinks={sink_settings.name: sink_settings}),
@@ -257,10 +257,13 @@ def _wanted(request: ReplayRequest) -> Callable[[Event], bool] | None:
     return wanted
 
 
-def _name(request: ReplayRequest, sink: SinkSettings) -> str:
+def folder_name(request: ReplayRequest, sink: SinkSettings) -> str:
     """A folder name that is the same when the same is asked for again."""
     asked = sorted(str(path.absolute()) for path in request.paths)
-    return blake2b(repr((asked, replace(request, paths=()), sink)).encode(), digest_size=8).hexdigest()
+    rest = replace(request, paths=())
+    if any(request.period):
+        rest = replace(rest, since=None, until=None)
+    return blake2b(repr((asked, rest, sink)).encode(), digest_size=8).hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -13,7 +13,8 @@ class ReplayRequest:
 
     Events before `since` or at and after `until` (both with a time zone), of another session or another project are
     left out. `to` is ``stdout`` or the name of a configured sink. `speed` is how many times faster than it happened,
-    None for as fast as possible. A dry run delivers nothing.
+    None for as fast as possible. A dry run delivers nothing. `period` is `since` and `until` as they were
+    typed: "7d" asks for the same when an interrupted replay is started again a minute later.
     """
 
     paths: tuple[Path, ...]
@@ -25,6 +26,7 @@ class ReplayRequest:
     to: str = "stdout"
     speed: float | None = None
     dry_run: bool = False
+    period: tuple[str | None, str | None] = (None, None)
 
 
 @dataclass

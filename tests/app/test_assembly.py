@@ -36,6 +36,15 @@ def test_a_rule_and_an_exception_of_the_user_count(tmp_path: Path) -> None:
     assert redactor.scrub(f"my BADGE-123456 and {TOKEN}") == f"my [REDACTED] and {TOKEN}"
 
 
+def test_a_rule_file_named_in_the_configuration_counts(tmp_path: Path) -> None:
+    """In gitleaks' format, beside the built-in rules."""
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rules]]\nid = "badge"\nregex = "BADGE-[0-9]{6}"\nkeywords = ["badge-"]\n')
+    redactor = make_redactor(replace(settings(tmp_path), rules=RuleSettings(files=(file,))))
+
+    assert redactor.scrub(f"my BADGE-123456 and {TOKEN}") == "my [REDACTED] and [REDACTED]"
+
+
 def test_a_stricter_sink_gets_a_stricter_copy_under_its_own_names(tmp_path: Path) -> None:
     """Its level and its schema are applied on the way out, in this order; the id stays where sinks look for it."""
     sink = SinkSettings("team", use="x", level=Level.FULL, rename={"agent": "tool"})

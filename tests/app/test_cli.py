@@ -15,10 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.app.cli import cli
+from forwarder.app.config import SinkSettings
 from forwarder.app.demo.recording import load
 from forwarder.app.exits import Exit
+from forwarder.app.replay import folder_name
+from forwarder.app.request import ReplayRequest
 from forwarder.clock import SystemClock
 from forwarder.journal import Cursor, Journal
+from forwarder.pipeline.redaction import Level
 
 Install = Callable[[str, str, str], None]
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -291,3 +295,63 @@ def test_the_demo_plays_through_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert "ghp_" not in done.stdout
     assert "3 secrets in the files: " in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def parts(session: Path, *arguments: str) -> list[dict[str, str]]:
+    done = replay(session, *arguments)
+    assert done.returncode == Exit.OK, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_since_and_until_divide_a_replay(session: Path) -> None:
+    """Every event is before a moment or from it on, none is in both."""
+    everything = parts(session)
+    middle = everything[len(everything) // 2]["time"]
+    before, behind = parts(session, "--until", middle), parts(session, "--since", middle)
+
+    assert before
+    assert max(one["time"] for one in before) < middle <= min(one["time"] for one in behind)
+    assert sorted(one["id"] for one in before + behind) == sorted(one["id"] for one in everything)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--session", "--project", "--source"])
+def test_a_replay_can_be_narrowed(session: Path, option: str) -> None:
+    """To one session, project or source: what belongs to it comes, and nothing comes for another."""
+    everything = parts(session)
+    first = everything[0]
+    name = {"--session": first["session_id"], "--project": Path(first["cwd"]).name, "--source": first["agent"]}[option]
+
+    assert parts(session, option, name) == everything
+    if option == "--source":
+        assert replay(session, option, "other").returncode == Exit.USAGE
+    else:
+        assert parts(session, option, "other") == []
+
+
+@pytest.mark.slow
+def test_a_replay_at_a_speed_brings_the_same(session: Path) -> None:
+    """Only the pace differs."""
+    assert parts(session, "--speed", "10000x") == parts(session)
+
+
+@pytest.mark.slow
+def test_an_unknown_destination_lists_the_known(session: Path) -> None:
+    """Before anything is read."""
+    done = replay(session, "--to", "archiv")
+
+    assert done.returncode == Exit.USAGE
+    assert "archiv: no such sink in the configuration; there are stdout" in done.stderr
+
+
+def test_a_relative_period_is_the_same_request_later() -> None:
+    """An interrupted `replay --since 7d` has to find its journal again, though "7d" is another moment now."""
+    sink = SinkSettings("stdout", use="stdout", level=Level.PREVIEW)
+    asked = [
+        ReplayRequest(paths=(Path("x"),), since=datetime(2026, 5, day, tzinfo=UTC), period=(typed, None))
+        for day, typed in ((1, "7d"), (2, "7d"), (2, "8d"))
+    ]
+    now, later, other = (folder_name(one, sink) for one in asked)
+
+    assert now == later != other
