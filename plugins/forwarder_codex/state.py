@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from forwarder import Pressure, Session, ToolKind, ToolOutcome, Trigger
+from forwarder import Activity, Pressure, Session, ToolKind, ToolOutcome, Trigger
 
 Parts = tuple[int, int, int, int, int]
 """Input, of it cached, of it cache writes, output, of it reasoning."""
@@ -96,6 +96,7 @@ class State(Struct):
     trigger: Trigger = "human"
     provider: str | None = None
     model: str | None = None
+    activity: Activity | None = None
     lineage: Lineage | None = None
     turn: Turn = field(default_factory=Turn)
     calls: Calls = field(default_factory=Calls)

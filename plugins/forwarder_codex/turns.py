@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from forwarder import Compaction, Event, ModelError, Trigger, TurnEnd, TurnOutcome, TurnStart
+from forwarder import Activity, Compaction, Event, ModelError, SessionState, Trigger, TurnEnd, TurnOutcome, TurnStart
 from forwarder_codex import calls, tokens
 from forwarder_codex.records import Compacted, HttpStatus, Line, TaskComplete, TaskStarted, TurnAborted, TurnError
 from forwarder_codex.state import State, Turn, milliseconds
@@ -79,7 +79,7 @@ def begin(state: State, at: datetime, turn_id: str | None, *, is_marked: bool, t
             trigger=trigger,
         )
     )
-    return events
+    return events + _becomes(state, at, "working")
 
 
 def end(state: State, at: datetime, outcome: TurnOutcome, duration_ms: int | None) -> list[Event]:
@@ -103,7 +103,19 @@ def end(state: State, at: datetime, outcome: TurnOutcome, duration_ms: int | Non
             tool_calls=turn.calls,
         )
     )
-    return events
+    if outcome == "unknown":
+        return events  # the process died, or did not say; the next turn has begun
+    return events + _becomes(state, at, "waiting_input" if state.session.actor is None else "idle")
+
+
+def _becomes(state: State, at: datetime, activity: Activity) -> list[Event]:
+    """The session's state, if it is another than before; a sub-agent that is done waits for nobody."""
+    before, state.activity = state.activity, activity
+    if before == activity:
+        return []
+    key = (state.session.id, state.turn.key, activity)
+    turn = state.turn.count
+    return [SessionState(key=key, time=at, session=state.session, turn=turn, state=activity, previous=before)]
 
 
 def on_compacted(state: State, line: Line[Compacted]) -> Iterable[Event]:

@@ -69,7 +69,8 @@ def test_bare_files_are_read() -> None:
     events = read(*BARE)
 
     assert kinds(events) == {
-        "SessionStart": 1, "TurnStart": 1, "Prompt": 1, "ToolCallStart": 1, "ToolCallEnd": 1, "Response": 1,
+        "SessionStart": 1, "SessionState": 1, "TurnStart": 1, "Prompt": 1, "Response": 1,
+        "ToolCallStart": 1, "ToolCallEnd": 1,
     }  # fmt: skip
 
 
@@ -265,7 +266,7 @@ def test_a_file_of_another_name_takes_its_session_from_its_header() -> None:
     events = read(meta(), started(), path=Path("corpus.jsonl"))
 
     assert {e.session.id for e in events} == {THREAD}
-    assert kinds(events) == {"SessionStart": 1, "TurnStart": 1}
+    assert kinds(events) == {"SessionStart": 1, "TurnStart": 1, "SessionState": 1}
 
 
 def test_the_state_stays_small() -> None:

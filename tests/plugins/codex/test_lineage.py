@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forwarder import Event, SessionStart, TokenUsage, TurnStart
+from forwarder import Event, SessionStart, SessionState, TokenUsage, TurnStart
 
 from .lines import (
     PARENT,
@@ -52,6 +52,16 @@ def test_a_legacy_fork_tells_only_its_own_turns() -> None:
     assert [(s.reason, s.session.parent_id) for s in only(SessionStart, events)] == [("fork", PARENT)]
 
 
+def test_copied_turns_say_nothing_of_the_forks_state() -> None:
+    """They were the parent's work; the fork works when its own turn begins."""
+    events = read(meta(forked_from_id=PARENT), *COPIED, started(OWN, at=5), complete(OWN))
+
+    assert [(told.key, told.previous) for told in only(SessionState, events)] == [
+        ((THREAD, OWN, "working"), None),
+        ((THREAD, OWN, "waiting_input"), "working"),
+    ]
+
+
 def test_a_fork_that_did_nothing_yet_tells_only_its_start() -> None:
     """All of its lines are copies."""
     assert kinds(read(meta(forked_from_id=PARENT), *COPIED)) == {"SessionStart": 1}
@@ -75,7 +85,7 @@ def test_a_later_header_of_another_thread_is_only_ignored() -> None:
     """Copies come right behind the file's own header or not at all."""
     events = read(meta(), started(OWN), prompt(at=5), meta(thread=PARENT, at=6), prompt(at=7))
 
-    assert kinds(events) == {"SessionStart": 1, "TurnStart": 1, "Prompt": 2}
+    assert kinds(events) == {"SessionStart": 1, "TurnStart": 1, "SessionState": 1, "Prompt": 2}
 
 
 def test_the_ordinal_ends_the_copies_where_it_is_given() -> None:
@@ -91,7 +101,12 @@ def test_without_dated_ids_the_burst_decides() -> None:
     """Copies are written in one go; ids of migrated files say nothing."""
     lines = [started("rollout-1", at=0.2), prompt(at=0.2), started("rollout-2", at=9), prompt(at=9)]
 
-    assert kinds(read(meta(forked_from_id=PARENT), *lines)) == {"SessionStart": 1, "TurnStart": 1, "Prompt": 1}
+    assert kinds(read(meta(forked_from_id=PARENT), *lines)) == {
+        "SessionStart": 1,
+        "TurnStart": 1,
+        "SessionState": 1,
+        "Prompt": 1,
+    }
 
 
 def test_before_turn_marks_the_burst_decides_too() -> None:
@@ -113,7 +128,7 @@ def test_a_fork_without_copies_has_no_prefix() -> None:
     base = {"thread_id": PARENT, "end_ordinal_exclusive": 14}
     events = read(meta(forked_from_id=PARENT, history_base=base, ordinal=14), started(OWN), prompt())
 
-    assert kinds(events) == {"SessionStart": 1, "TurnStart": 1, "Prompt": 1}
+    assert kinds(events) == {"SessionStart": 1, "TurnStart": 1, "SessionState": 1, "Prompt": 1}
 
 
 def test_the_end_of_a_copied_call_is_no_nested_call() -> None:
@@ -127,7 +142,11 @@ def test_an_item_of_a_forgotten_call_is_no_nested_call() -> None:
     """A file after a revert can hold the end of a call in the file before it."""
     made_up = item("FileChange", "item-7", changes={}, status="completed")
 
-    assert kinds(read(meta(), started(OWN), command("call_77"), made_up)) == {"SessionStart": 1, "TurnStart": 1}
+    assert kinds(read(meta(), started(OWN), command("call_77"), made_up)) == {
+        "SessionStart": 1,
+        "TurnStart": 1,
+        "SessionState": 1,
+    }
 
 
 def test_the_first_line_is_the_files_own_whatever_the_file_is_called() -> None:

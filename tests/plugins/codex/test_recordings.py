@@ -136,7 +136,7 @@ def test_bare_recordings_hold_only_what_that_version_wrote() -> None:
     [name] = EXPECTED["old-0.20.0-A"]
 
     assert set(kinds(recorded(f"old-0.20.0-A/{name}"))) == {
-        "SessionStart", "TurnStart", "Prompt", "ToolCallStart", "ToolCallEnd", "Response",
+        "SessionStart", "SessionState", "TurnStart", "Prompt", "ToolCallStart", "ToolCallEnd", "Response",
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from forwarder import (
     Prompt,
     Response,
     SessionStart,
+    SessionState,
     TurnEnd,
     TurnStart,
 )
@@ -106,7 +107,7 @@ def test_a_file_after_a_revert_starts_no_session() -> None:
     path = Path(PATH.name.replace(".jsonl", f"_{SECOND}.jsonl"))
     events = read(meta(history_base={"thread_id": THREAD}), started(), path=path)
 
-    assert kinds(events) == {"TurnStart": 1}
+    assert kinds(events) == {"TurnStart": 1, "SessionState": 1}
     assert events[0].session.id == THREAD
 
 
@@ -114,7 +115,7 @@ def test_a_working_folder_is_a_path() -> None:
     """Some versions write URIs; a later turn can run elsewhere."""
     events = read(meta(cwd="file:///home/dev/my%20shop"), started(), context(cwd="/home/dev/other"), prompt())
 
-    assert [e.session.cwd for e in events] == ["/home/dev/my shop", "/home/dev/my shop", "/home/dev/other"]
+    assert [events[0].session.cwd, events[-1].session.cwd] == ["/home/dev/my shop", "/home/dev/other"]
 
 
 def test_the_model_changes_when_it_does() -> None:
@@ -184,6 +185,59 @@ def test_an_error_can_carry_a_status() -> None:
 def test_a_turn_without_answer_has_not_failed() -> None:
     """A manual compaction ends with null as well."""
     assert turn_ends(read(meta(), started(), complete())) == [(TURN, "completed")]
+
+
+def states(events: list[Event]) -> list[tuple[str | None, str]]:
+    return [(told.previous, told.state) for told in only(SessionState, events)]
+
+
+def test_a_session_works_during_its_turns_and_waits_between_them() -> None:
+    """However a turn ended; each change is told once, under the turn that caused it."""
+    events = read(meta(), started(), prompt(), complete(), started(SECOND, at=20), aborted(SECOND, at=25))
+
+    assert states(events) == [
+        (None, "working"),
+        ("working", "waiting_input"),
+        ("waiting_input", "working"),
+        ("working", "waiting_input"),
+    ]
+    assert [told.key for told in only(SessionState, events)] == [
+        (THREAD, TURN, "working"),
+        (THREAD, TURN, "waiting_input"),
+        (THREAD, SECOND, "working"),
+        (THREAD, SECOND, "waiting_input"),
+    ]
+
+
+def test_a_failed_turn_waits_for_the_person() -> None:
+    """Codex does not try again by itself."""
+    assert states(read(meta(), started(), complete(error={"message": "m"})))[-1] == ("working", "waiting_input")
+
+
+def test_a_turn_that_died_is_not_known_to_have_waited() -> None:
+    """A killed process writes nothing; that the next turn began says only that the session works."""
+    assert states(read(meta(), started(), started(SECOND))) == [(None, "working")]
+
+
+def test_a_sub_agent_works_for_itself_and_waits_for_nobody() -> None:
+    """Its states are those of its own thread; no person is asked for anything when it is done."""
+    told = only(SessionState, read(meta(parent_thread_id="p"), started(), complete()))
+
+    assert [(state.session.id, state.session.actor, state.state) for state in told] == [
+        (THREAD, THREAD, "working"),
+        (THREAD, THREAD, "idle"),
+    ]
+
+
+def test_until_098_only_an_abort_ends_the_work() -> None:
+    """Nothing is written when such a turn is complete, and the next prompt does not say since when Codex waited."""
+    prompts = [event("user_message", at=at, message="go", kind="plain") for at in (1, 20)]
+    events = read(meta(), *prompts, event("turn_aborted", at=30, reason="interrupted"))
+
+    assert [(told.key, told.state) for told in only(SessionState, events)] == [
+        ((THREAD, str(ms(1)), "working"), "working"),
+        ((THREAD, str(ms(20)), "waiting_input"), "waiting_input"),
+    ]
 
 
 def test_several_prompts_can_steer_one_turn() -> None:
@@ -334,6 +388,7 @@ def test_a_start_written_twice_is_one_turn() -> None:
         "SessionStart": 1,
         "TurnStart": 1,
         "TurnEnd": 1,
+        "SessionState": 2,
     }
 
 
