@@ -1,7 +1,7 @@
 """From events to sinks."""
 
 from forwarder.delivery.batching import Batcher, Stretch, Transform
-from forwarder.delivery.dead_letter import Reason, StoredLetter, count_dead_letters, list_dead_letters
+from forwarder.delivery.dead_letter import Reason, count_dead_letters, list_dead_letters
 from forwarder.delivery.retry import Circuit, Pace
 from forwarder.delivery.selection import Selection, matches_project
 from forwarder.delivery.sender import Sender
@@ -15,7 +15,6 @@ __all__ = [
     "Selection",
     "Sender",
     "SenderStatus",
-    "StoredLetter",
     "Stretch",
     "Transform",
     "count_dead_letters",

@@ -10,18 +10,10 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from forwarder.journal import DeadLetter
+from forwarder.journal import StoredLetter, read_letters
 
-_LIST = "SELECT id, time, reason, body, source, sink, file, offset, size FROM dead_letters ORDER BY id"
 _COUNT = """SELECT source, sink, reason, count(*), max(time) FROM dead_letters
             GROUP BY source, sink, reason ORDER BY count(*) DESC, max(id) DESC"""
-
-
-class StoredLetter(NamedTuple):
-    """A dead letter under its number in the journal."""
-
-    id: int
-    letter: DeadLetter
 
 
 class Reason(NamedTuple):
@@ -36,13 +28,7 @@ class Reason(NamedTuple):
 
 def list_dead_letters(connection: sqlite3.Connection) -> Iterator[StoredLetter]:
     """All dead letters, oldest first."""
-    for id, time, reason, body, source, sink, file, offset, size in connection.execute(_LIST):
-        yield StoredLetter(
-            id,
-            DeadLetter(
-                time=time, reason=reason, body=body, source=source, sink=sink, file=file, offset=offset, size=size
-            ),
-        )
+    return read_letters(connection)
 
 
 def count_dead_letters(connection: sqlite3.Connection) -> list[Reason]:

@@ -7,11 +7,10 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
+from forwarder.journal import letters
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
 from forwarder.journal.schema import FILE_NAME, connect, translated
 from forwarder.journal.seen import Seen
-
-DEAD_LETTERS_KEPT = 10_000  # the newest; a source that cannot be mapped at all must not fill the disk
 
 _STREAM = StreamRow.__struct_fields__
 _POSITION = tuple(name for name in _STREAM if name != "state")
@@ -19,9 +18,9 @@ _SAVE_STREAM = f"INSERT OR REPLACE INTO streams ({', '.join(_STREAM)}) VALUES ({
 _SAVE_CURSOR = "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)"
 _READ = """SELECT first, bytes, body FROM batches
            WHERE first >= coalesce((SELECT max(first) FROM batches WHERE first <= ?1), 0) ORDER BY first"""
-_BURY = (
-    "INSERT INTO dead_letters (time, source, sink, file, offset, size, reason, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
+# A row a second at most, so that a busy sink costs little; the acks of events that are gone go with them.
+_ACKED = """INSERT OR REPLACE INTO acks SELECT ?1, ?3, ?2
+            WHERE ?2 > coalesce((SELECT acked FROM cursors WHERE sink = ?1), 0)"""
 
 
 class JournalFile:
@@ -91,7 +90,8 @@ class JournalFile:
             if changes.checkpoints:
                 rows = [tuple(getattr(one, name) for name in _STREAM) for one in changes.checkpoints.values()]
                 connection.executemany(_SAVE_STREAM, rows)
-            self._bury(changes.dead_letters)
+            letters.bury(connection, changes.dead_letters)
+            letters.settle(connection, changes.settled)
         self.last += len(lines)
         return Block(first, lines)
 
@@ -110,11 +110,30 @@ class JournalFile:
                     break
         return blocks
 
-    def save_cursors(self, cursors: Iterable[tuple[str, Cursor]], dead_letters: Sequence[DeadLetter] = ()) -> None:
-        """Move the cursors and keep what was refused on the way, together."""
+    def save_cursor(self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = (), *, now: float) -> None:
+        """Move a cursor and keep what was refused on the way, together."""
         with self._transaction() as connection:
-            connection.executemany(_SAVE_CURSOR, [(sink, *cursor) for sink, cursor in cursors])
-            self._bury(dead_letters)
+            connection.execute(_ACKED, (sink, cursor.acked, int(now)))
+            connection.execute(_SAVE_CURSOR, (sink, *cursor))
+            letters.bury(connection, dead_letters)
+
+    def asked_letters(self) -> list[StoredLetter]:
+        """The dead letters that somebody wants to have tried again, in the order of asking."""
+        with translated(self._path):
+            return letters.asked(self._connection)
+
+    def settle_letter(self, letter: int, *, refusal: str | None, now: float) -> None:
+        """A letter was tried again: it is none any more, or was refused with these words."""
+        with self._transaction() as connection:
+            if refusal is None:
+                letters.settle(connection, [letter])
+            else:
+                letters.refuse_again(connection, letter, reason=refusal, time=now)
+
+    def outside_version(self) -> int:
+        """A number that changes whenever another process has written to the file."""
+        with translated(self._path):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def save_note(self, name: str, value: bytes) -> None:
         """Keep a small fact under a name."""
@@ -136,22 +155,13 @@ class JournalFile:
                 "DELETE FROM batches WHERE first <= ?1 AND first + count - 1 <= ?1 AND time < ?2", (upto, older_than)
             )
             left: int | None = connection.execute("SELECT min(first) FROM batches").fetchone()[0]
+            connection.execute("DELETE FROM acks WHERE acked < ?", (self.last + 1 if left is None else left,))
         return left
 
     def turn_over_seen(self) -> None:
         """Begin a new generation of seen facts and forget the one before the last."""
         with self._transaction():
             self._seen.turn_over()
-
-    def _bury(self, letters: Sequence[DeadLetter]) -> None:
-        if not letters:
-            return
-        rows = [
-            (one.time, one.source, one.sink, one.file, one.offset, one.size, one.reason, one.body) for one in letters
-        ]
-        self._connection.executemany(_BURY, rows)
-        keep = "SELECT max(id) - ? FROM dead_letters"
-        self._connection.execute(f"DELETE FROM dead_letters WHERE id <= ({keep})", (DEAD_LETTERS_KEPT,))
 
     @contextmanager
     def _transaction(self, *, is_synced: bool = False) -> Generator[sqlite3.Connection]:

@@ -38,7 +38,8 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class DeadLetter:
     """A record that could not be mapped (`source`, `file`, `offset`, `size`) or an event that a sink refused (`sink`).
 
-    `body` is scrubbed and cut like everything else in the journal.
+    `body` is scrubbed and cut like everything else in the journal. `event` is the refused event's sequence number; so
+    often was it tried in vain: `attempts`.
     """
 
     time: float
@@ -49,20 +50,34 @@ class DeadLetter:
     file: str | None = None
     offset: int | None = None
     size: int | None = None
+    event: int | None = None
+    attempts: int = 1
+
+
+class StoredLetter(NamedTuple):
+    """A dead letter under its number in the journal; `is_asked`: somebody wants it to be tried again."""
+
+    id: int
+    letter: DeadLetter
+    is_asked: bool = False
 
 
 @dataclass
 class Changes:
-    """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there."""
+    """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there.
+
+    `settled` are the numbers of dead letters that are none any more.
+    """
 
     lines: list[bytes] = field(default_factory=list[bytes])
     facts: list[bytes] = field(default_factory=list[bytes])
     checkpoints: dict[int, StreamRow] = field(default_factory=dict[int, StreamRow])
     dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    settled: list[int] = field(default_factory=list[int])
     is_sole_copy: bool = False  # the source may be gone after this: the commit must reach the disk
 
     def __bool__(self) -> bool:
-        return bool(self.lines or self.checkpoints or self.dead_letters)
+        return bool(self.lines or self.checkpoints or self.dead_letters or self.settled)
 
 
 class Block(NamedTuple):

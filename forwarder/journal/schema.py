@@ -11,13 +11,13 @@ from pathlib import Path
 
 from forwarder.errors import JournalDamaged, JournalTooNew, StateError
 
-VERSION = 1
+VERSION = 2
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x46574452  # "FWDR": tells our file from another program's
 
 # A row of `batches` is everything that one commit added: rows of one event cost nine times as much (DESIGN.md).
 # The three tables of seen facts are one set (journal/seen.py); pruning it by age is dropping `seen_before`.
-_TABLES = """
+FIRST_TABLES = """
 CREATE TABLE batches (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
                       time REAL NOT NULL, body BLOB NOT NULL);
 CREATE TABLE streams (id INTEGER PRIMARY KEY, source TEXT NOT NULL, path TEXT NOT NULL, device INTEGER NOT NULL,
@@ -33,6 +33,18 @@ CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, time REAL NOT NULL, source TE
                            offset INTEGER, size INTEGER, reason TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
+
+# What takes a file of this version to the next. A new file is made as version 1 and goes the same way.
+# `acks`: up to which event a sink had got in the second `second`; `retries`: letters that somebody wants tried again.
+_UPGRADES = {
+    1: """
+ALTER TABLE dead_letters ADD COLUMN event INTEGER;
+ALTER TABLE dead_letters ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE retries (id INTEGER PRIMARY KEY, letter INTEGER NOT NULL UNIQUE, time REAL NOT NULL);
+CREATE TABLE acks (sink TEXT NOT NULL, second INTEGER NOT NULL, acked INTEGER NOT NULL,
+                   PRIMARY KEY (sink, second)) WITHOUT ROWID;
+""",
+}
 
 
 def connect(folder: Path) -> sqlite3.Connection:
@@ -70,7 +82,12 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
         raise StateError(f"no journal to read at {path}: {error}") from error
     try:
         with translated(path):
-            _check_version(connection, path)
+            version = _check_version(connection, path)
+            if version < VERSION:
+                raise StateError(
+                    f"{path} has version {version}, this forwarder reads {VERSION}: "
+                    "`forwarder run` brings it up to date"
+                )
     except sqlite3.OperationalError as error:
         connection.close()
         raise StateError(f"no journal to read at {path}: {error}") from error
@@ -86,15 +103,16 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         """PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
            PRAGMA wal_autocheckpoint = 2000; PRAGMA cache_size = -6144; PRAGMA temp_store = MEMORY;"""
     )
-    _check_version(connection, path)
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        connection.executescript(
-            f"BEGIN; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-        )
+    version = _check_version(connection, path)
+    if version < VERSION:
+        make = f"{FIRST_TABLES} PRAGMA application_id = {APPLICATION_ID};" if version == 0 else ""
+        steps = "".join(_UPGRADES[one] for one in range(max(version, 1), VERSION))
+        connection.executescript(f"BEGIN IMMEDIATE; {make} {steps} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's version, 0 for an empty one."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise JournalTooNew(
             f"{path} has version {version}, this forwarder reads up to {VERSION}: update forwarder, "
@@ -103,6 +121,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if version and application != APPLICATION_ID:
         raise JournalDamaged(f"{path} is no journal of forwarder (application id {application:#x})")
+    return version
 
 
 @contextmanager

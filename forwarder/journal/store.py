@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from forwarder.clock import Clock
 from forwarder.journal.file import JournalFile
-from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StreamRow
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
 
 T = TypeVar("T")
 
@@ -190,8 +190,10 @@ class Journal:
 
     async def move(self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = ()) -> None:
         """Save a sink's place, together with the events that it refused up to there."""
+        now = self._clock.now().timestamp()
         await self._run(
-            lambda: self._file.save_cursors([(sink, cursor)], dead_letters), then=lambda _: self._place(sink, cursor)
+            lambda: self._file.save_cursor(sink, cursor, dead_letters, now=now),
+            then=lambda _: self._place(sink, cursor),
         )
 
     def _place(self, sink: str, cursor: Cursor) -> None:
@@ -200,6 +202,24 @@ class Journal:
         if has_acked:
             self._drained.set()
             self._drained = asyncio.Event()
+
+    async def event(self, number: int) -> bytes | None:
+        """The line of the event with this sequence number, if the journal still has it."""
+        blocks = await self._run(lambda: self._file.read(number - 1, 1)) if 0 < number <= self.last else []
+        return blocks[0].lines[0] if blocks and blocks[0].first == number else None
+
+    async def asked_letters(self) -> list[StoredLetter]:
+        """The dead letters that somebody wants to have tried again, in the order of asking."""
+        return await self._run(self._file.asked_letters)
+
+    async def settle_letter(self, letter: int, *, refusal: str | None = None) -> None:
+        """A letter was tried again: it is none any more, or was refused with these words."""
+        now = self._clock.now().timestamp()
+        await self._run(lambda: self._file.settle_letter(letter, refusal=refusal, now=now))
+
+    async def outside_version(self) -> int:
+        """A number that changes whenever another process has written to the file."""
+        return await self._run(self._file.outside_version)
 
     @property
     def delivered(self) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from forwarder.errors import JournalDamaged, JournalTooNew, StateError
-from forwarder.journal import Changes, Journal, connect_to_read, set_aside
-from forwarder.journal.schema import FILE_NAME, VERSION
+from forwarder.journal import Changes, Journal, connect_to_read, read_letters, set_aside
+from forwarder.journal.schema import APPLICATION_ID, FILE_NAME, FIRST_TABLES, VERSION
 from forwarder.testing import ManualClock
 
 
@@ -43,6 +43,29 @@ async def test_a_newer_journal_is_refused_with_what_to_do(journal: Journal, tmp_
             pass
     with pytest.raises(JournalTooNew):
         connect_to_read(tmp_path)
+
+
+async def test_an_older_journal_is_brought_up_to_date(journal: Journal, tmp_path: Path) -> None:
+    """An update goes on with what the release before left behind; until then reading says what to do."""
+    make_first_version(tmp_path)
+    with pytest.raises(StateError, match=r"has version 1.*`forwarder run` brings it up to date"):
+        connect_to_read(tmp_path)
+    async with journal:
+        letters = await journal.asked_letters()
+    with closing(connect_to_read(tmp_path)) as connection:
+        kept = list(read_letters(connection))
+
+    assert letters == []
+    assert [(one.letter.reason, one.letter.event, one.letter.attempts) for one in kept] == [("no JSON", None, 1)]
+
+
+def make_first_version(folder: Path) -> None:
+    """A journal of version 1 with a dead letter, as far as the letters are concerned."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+        connection.executescript(
+            f"{FIRST_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+            "INSERT INTO dead_letters VALUES (1, 0.0, 'acme', NULL, 'a.jsonl', 5, 7, 'no JSON', 'x')"
+        )
 
 
 async def test_another_programs_file_is_no_journal(journal: Journal, tmp_path: Path) -> None:
