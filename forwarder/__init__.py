@@ -53,7 +53,7 @@ from forwarder.events import (
     text_size,
 )
 from forwarder.sink import Batch, Batching, Secret, Sink
-from forwarder.source import Record, Source
+from forwarder.source import Expectation, Quiet, Record, Source, Vanished
 
 __version__ = "0.1.0"
 
@@ -73,6 +73,7 @@ __all__ = [
     "ContextSnapshot",
     "DeliveryError",
     "Event",
+    "Expectation",
     "ForwarderError",
     "Gap",
     "Id",
@@ -84,6 +85,7 @@ __all__ = [
     "Permission",
     "Pressure",
     "Prompt",
+    "Quiet",
     "RateLimit",
     "Record",
     "RecordError",
@@ -111,6 +113,7 @@ __all__ = [
     "Unavailable",
     "UnknownRecord",
     "UserCommand",
+    "Vanished",
     "__version__",
     "text_digest",
     "text_size",

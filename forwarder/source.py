@@ -23,6 +23,33 @@ UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
+class Vanished(msgspec.Struct, frozen=True):
+    """The file is gone; `at` is when that was noticed, by the wall clock."""
+
+    at: datetime
+
+
+class Quiet(msgspec.Struct, frozen=True):
+    """The file has not changed, or has been gone, for `seconds` of monotonic time.
+
+    `is_alive` tells of the process that `Expectation` names: None if nobody can know.
+    """
+
+    seconds: float
+    is_alive: bool | None = None
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """A file should change again: after `quiet_seconds` without a change its source gets a `Quiet`, and so on.
+
+    `pid` is the process that writes the file, on the machine called `host` (None: on this one).
+    """
+
+    quiet_seconds: float
+    pid: int | None = None
+    host: str | None = None
+
+
 class Record(msgspec.Struct, gc=False):
     """One line of a file, without its newline.
 
@@ -31,6 +58,9 @@ class Record(msgspec.Struct, gc=False):
     file's first line. `is_whole` is false for a line longer than `max_line_bytes`: then `line` is its first 4 KiB,
     and `size` still tells the true length. `time` is when the file had last been written to as the record was read: not
     before the record, and soon after it while the file is followed. It stands in where a record tells no time.
+
+    Only of a file that is one record: `read_at` is our own clock as it was read. `notice`, where there is one, is no
+    content but something that happened to the file, or did not; `line` is empty then.
     """
 
     line: bytes
@@ -40,6 +70,8 @@ class Record(msgspec.Struct, gc=False):
     is_whole: bool = True
     lossy: bool = False
     time: datetime = UNKNOWN_TIME
+    read_at: datetime = UNKNOWN_TIME
+    notice: Vanished | Quiet | None = None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -129,6 +161,14 @@ class Source(ABC, Generic[State]):
         content before left behind. A content that is no complete JSON is half-written and waits.
         """
         return False
+
+    def expects(self, state: State) -> Expectation | None:
+        """Of a file that is one record: whether its source wants to be told when it vanishes or stays as it is.
+
+        Asked behind each of its records. While the answer is not None the file's stream gets records with a `notice`,
+        also after a restart: a `Vanished` when the file is gone, a `Quiet` whenever it has been quiet for so long.
+        """
+        return None
 
 
 def _tolerant(line: bytes) -> Any:

@@ -17,6 +17,7 @@ from forwarder.pipeline.mapping import Mapped
 PENDING_BYTES = 1 << 20  # gathered while a commit is under way; more would only cost memory
 GATHER_BYTES = PENDING_BYTES // 2
 GATHER_SECONDS = 0.02  # that a live line may wait beside a backfill
+LAZY_SECONDS = 5.0  # hundreds of files that are rewritten every second, to no effect, share one transaction
 RETRY_SECONDS = 1.0  # between tries while the disk is full
 
 _log = structlog.get_logger(__name__)
@@ -41,16 +42,26 @@ class Committer:
         self._pending = Changes()
         self._pending_bytes = 0
         self._is_more_coming = False
+        self._is_urgent = False
         self._under_way = Changes()
         self._changed = asyncio.Condition()
         self.problem: str | None = None  # why nothing can be committed at the moment
         self.given_up = 0  # events that a full journal cost, where the configuration says so
 
-    async def put(self, mapped: Mapped, row: StreamRow, *, is_more_coming: bool = False) -> None:
+    async def put(
+        self,
+        mapped: Mapped,
+        row: StreamRow,
+        *,
+        is_more_coming: bool = False,
+        is_lazy: bool = False,
+        is_sole_copy: bool = False,
+    ) -> None:
         """Add events and the checkpoint behind them; waits while enough is gathered already.
 
         When more is coming at once the commit may wait for it, a little: a transaction per chunk of a backfill would
-        cost more than its events.
+        cost more than its events. A lazy checkpoint, which only spares reading something again, waits for company for
+        seconds. Events of which there is no other copy reach the disk before the commit returns.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: self._pending_bytes < PENDING_BYTES)
@@ -59,8 +70,11 @@ class Committer:
             pending.facts += mapped.facts
             pending.dead_letters += mapped.dead_letters
             pending.checkpoints[row.id] = row
+            pending.is_sole_copy |= is_sole_copy and bool(mapped.lines)
             self._pending_bytes += sum(map(len, mapped.lines)) + len(row.state)
             self._is_more_coming = is_more_coming
+            if not is_lazy:
+                self._is_urgent = True
             self._changed.notify_all()
 
     @property
@@ -75,6 +89,8 @@ class Committer:
     async def finish(self) -> None:
         """Return once everything is committed."""
         async with self._changed:
+            self._is_urgent = self._is_urgent or bool(self._pending)
+            self._changed.notify_all()
             await self._changed.wait_for(lambda: not self.has_uncommitted)
 
     async def run(self) -> None:
@@ -82,10 +98,12 @@ class Committer:
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._pending)
+                await self._wait(LAZY_SECONDS, lambda: self._is_urgent)
                 await self._gather()
             await self.write(self._make_room)
             async with self._changed:
                 self._under_way, self._pending, self._pending_bytes = self._pending, Changes(), 0
+                self._is_urgent = False
                 self._changed.notify_all()
             await self.write(lambda: self._journal.commit(self._under_way))
             async with self._changed:
@@ -93,9 +111,13 @@ class Committer:
                 self._changed.notify_all()
 
     async def _gather(self) -> None:
-        with suppress(TimeoutError):  # what there is goes without company
-            async with asyncio.timeout(GATHER_SECONDS):
-                await self._changed.wait_for(lambda: not self._is_more_coming or self._pending_bytes >= GATHER_BYTES)
+        await self._wait(GATHER_SECONDS, lambda: not self._is_more_coming or self._pending_bytes >= GATHER_BYTES)
+
+    async def _wait(self, seconds: float, until: Callable[[], bool]) -> None:
+        """Until what is wanted has come; what there is after so many seconds goes without company."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait_for(until)
 
     async def _make_room(self) -> None:
         if self._on_full == "drop":

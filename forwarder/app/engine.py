@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import sqlite3
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,6 +19,7 @@ from forwarder.app.draining import drain, ended
 from forwarder.app.exits import Exit
 from forwarder.app.intake import Intake
 from forwarder.app.problems import Problems
+from forwarder.app.quiet import QuietWatch, whole_files
 from forwarder.app.registry import make_sink
 from forwarder.app.state_folder import held
 from forwarder.app.state_shapes import renew_states
@@ -109,7 +111,9 @@ class Forwarding:
             max_line_bytes=settings.max_line_bytes,
             on_problem=problems.add,
             is_whole=lambda file: self._sources[file.source].is_whole(file.path),
+            now=clock.now,
         )
+        quiet = QuietWatch(follower, clock, host=platform.node())
         encoder = make_encoder(settings, self._redactor)
         announce = loss_announcer(settings, encoder, clock)
         committer = Committer(journal, clock, on_full=settings.journal.on_full, announce=announce)
@@ -120,6 +124,7 @@ class Forwarding:
             sources=self._sources,
             make_mapper=mapper_maker(settings, self._redactor, encoder, clock=clock),
             on_progress=lambda row, _: problems.solved(row.path),
+            quiet=quiet,
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds)
@@ -138,6 +143,7 @@ class Forwarding:
                 tasks.create_task(intake.run()),
                 tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
             ]
+            reading.append(tasks.create_task(quiet.run()))
             keeping = [tasks.create_task(status.run()), tasks.create_task(self._prune(journal, index))]
             committing = tasks.create_task(committer.run())
             found = await report_present(
@@ -149,6 +155,8 @@ class Forwarding:
                 start=settings.start,
                 clock=clock,
             )
+            for file in whole_files(index.rows(), self._sources):
+                quiet.look_at(file)
             _log.info("at work", sources=sorted(self._sources), sinks=sorted(self._sinks), files=found)
             await self._stop.wait()
             _log.info(f"{self._stop.reason}: stopping, {settings.drain_seconds:g} s to deliver what was read")

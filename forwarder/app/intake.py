@@ -12,17 +12,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from forwarder.app.committing import Committer
+from forwarder.app.quiet import QuietWatch
 from forwarder.errors import JournalDamaged
 from forwarder.journal import Journal, StreamRow
 from forwarder.pipeline.mapping import Mapped, Mapper
-from forwarder.source import Record, Source
-from forwarder.tail.follow import Follower
+from forwarder.source import Record, Source, Vanished
+from forwarder.tail.follow import File, Follower
 from forwarder.tail.stream import Chunk
 
 SLICE_SECONDS = 0.005  # of mapping at a time; what a record costs is measured and rounded up (`make bench`)
 RECORD_SECONDS = 20e-6
 BYTE_SECONDS = 4e-9
-MAPPERS_KEPT = 512  # states in memory; of a stream that is read again later, the journal has it
+MAPPERS_KEPT = 1024  # states in memory; of a stream that is read again later, the journal has it
 
 MakeMapper = Callable[[str, Source[Any], Path], Mapper]
 
@@ -39,7 +40,9 @@ class Intake:
         sources: Mapping[str, Source[Any]],
         make_mapper: MakeMapper,
         on_progress: Callable[[StreamRow, Mapped], None] | None = None,
+        quiet: QuietWatch | None = None,
     ) -> None:
+        """`quiet` is told which files are expected to change again."""
         self._follower = follower
         self._committer = committer
         self._journal = journal
@@ -47,18 +50,36 @@ class Intake:
         self._make_mapper = make_mapper
         self._mappers: OrderedDict[int, Mapper] = OrderedDict()
         self._on_progress = on_progress
+        self._quiet = quiet
 
     async def run(self) -> None:
         """Map and hand on chunk after chunk; the offset and the state behind a chunk travel with its events."""
         async with aclosing(self._follower.chunks()) as chunks:
             async for chunk in chunks:
-                mapper = await self._mapper(chunk)
-                mapped = await self._map(mapper, chunk)
-                is_more_coming = self._follower.waiting > 0
-                row = replace(chunk.row, state=mapper.state())
-                await self._committer.put(mapped, row, is_more_coming=is_more_coming)
-                if self._on_progress:
-                    self._on_progress(chunk.row, mapped)
+                if not _has_vanished(chunk) or (self._quiet and self._quiet.gone(_file(chunk))):
+                    await self._take(chunk)
+
+    async def _take(self, chunk: Chunk) -> None:
+        mapper = await self._mapper(chunk)
+        mapped = await self._map(mapper, chunk)
+        # What is expected to change is gone soon: its events exist only here, its silent checkpoints can wait.
+        is_passing = self._expect(mapper, chunk)
+        await self._committer.put(
+            mapped,
+            replace(chunk.row, state=mapper.state()),
+            is_more_coming=self._follower.waiting > 0,
+            is_lazy=is_passing and not (mapped.lines or mapped.dead_letters),
+            is_sole_copy=is_passing,
+        )
+        if self._on_progress:
+            self._on_progress(chunk.row, mapped)
+
+    def _expect(self, mapper: Mapper, chunk: Chunk) -> bool:
+        """Whether the source expects, or expected, more of the file."""
+        if self._quiet is None:
+            return False
+        notice = chunk.records[-1].notice if chunk.records else None
+        return self._quiet.expect(_file(chunk), mapper.expects(), notice)
 
     async def _map(self, mapper: Mapper, chunk: Chunk) -> Mapped:
         """Map in slices, so that delivery and signals get their turn in between."""
@@ -95,6 +116,14 @@ class Intake:
             if self._committer.is_uncommitted(oldest):
                 return
             del self._mappers[oldest]
+
+
+def _file(chunk: Chunk) -> File:
+    return File(chunk.row.source, Path(chunk.row.path))
+
+
+def _has_vanished(chunk: Chunk) -> bool:
+    return len(chunk.records) == 1 and isinstance(chunk.records[0].notice, Vanished)
 
 
 def _slices(records: Sequence[Record]) -> Iterator[tuple[int, int]]:

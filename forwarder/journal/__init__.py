@@ -4,14 +4,20 @@ from forwarder.journal.letters import ask_again, drop, read_letters
 from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
 from forwarder.journal.schema import connect_to_read, set_aside
 from forwarder.journal.seen import fact
+from forwarder.journal.sessions import LIVE_SECONDS, WAITING, Said, SessionRow, merged, told
+from forwarder.journal.sessions import read as read_sessions
 from forwarder.journal.store import Journal
 
 __all__ = [
+    "LIVE_SECONDS",
+    "WAITING",
     "Block",
     "Changes",
     "Cursor",
     "DeadLetter",
     "Journal",
+    "Said",
+    "SessionRow",
     "StoredLetter",
     "StreamRow",
     "ask_again",
@@ -20,6 +26,7 @@ __all__ = [
     "fact",
     "merged",
     "read_letters",
+    "read_sessions",
     "set_aside",
     "told",
 ]

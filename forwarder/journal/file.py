@@ -7,10 +7,11 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from forwarder.journal import letters
+from forwarder.journal import letters, sessions
 from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
 from forwarder.journal.schema import FILE_NAME, connect, translated
 from forwarder.journal.seen import Seen
+from forwarder.journal.sessions import SessionRow
 
 _STREAM = StreamRow.__struct_fields__
 _POSITION = tuple(name for name in _STREAM if name != "state")
@@ -73,7 +74,7 @@ class JournalFile:
             return dict(self._connection.execute("SELECT name, value FROM notes").fetchall())
 
     def add(self, changes: Changes, *, now: float) -> Block:
-        """One transaction: facts, new events, checkpoints and dead letters. Returns the events that were new."""
+        """One transaction: facts, new events, checkpoints, sessions, dead letters. Returns the events that were new."""
         first = self.last + 1
         with self._transaction(is_synced=changes.is_sole_copy) as connection:
             is_new = self._seen.add(changes.facts, first)
@@ -92,6 +93,8 @@ class JournalFile:
                 connection.executemany(_SAVE_STREAM, rows)
             letters.bury(connection, changes.dead_letters)
             letters.settle(connection, changes.settled)
+            if changes.sessions:
+                sessions.update(connection, changes.sessions, now=now)
         self.last += len(lines)
         return Block(first, lines)
 
@@ -157,6 +160,16 @@ class JournalFile:
             left: int | None = connection.execute("SELECT min(first) FROM batches").fetchone()[0]
             connection.execute("DELETE FROM acks WHERE acked < ?", (self.last + 1 if left is None else left,))
         return left
+
+    def sessions(self, *, since: float) -> list[SessionRow]:
+        """The sessions in which something has happened since then, in seconds since 1970."""
+        with translated(self._path):
+            return sessions.read(self._connection, since=since)
+
+    def forget_sessions(self, *, older_than: float) -> None:
+        """Drop the sessions in which nothing has happened since then."""
+        with self._transaction() as connection:
+            sessions.forget(connection, older_than=older_than)
 
     def turn_over_seen(self) -> None:
         """Begin a new generation of seen facts and forget the one before the last."""

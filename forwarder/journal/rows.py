@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from forwarder.journal.sessions import SessionRow
+
 
 class StreamRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A checkpoint: how far a stream was read, how to know it again, and what its mapper remembered there.
@@ -66,7 +68,8 @@ class StoredLetter(NamedTuple):
 class Changes:
     """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there.
 
-    `settled` are the numbers of dead letters that are none any more.
+    `settled` are the numbers of dead letters that are none any more, `sessions` what the events tell of their sessions,
+    in order, those whose facts have been seen before included.
     """
 
     lines: list[bytes] = field(default_factory=list[bytes])
@@ -74,6 +77,7 @@ class Changes:
     checkpoints: dict[int, StreamRow] = field(default_factory=dict[int, StreamRow])
     dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
     settled: list[int] = field(default_factory=list[int])
+    sessions: list[SessionRow] = field(default_factory=list[SessionRow])
     is_sole_copy: bool = False  # the source may be gone after this: the commit must reach the disk
 
     def __bool__(self) -> bool:

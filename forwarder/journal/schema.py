@@ -10,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 from forwarder.errors import JournalDamaged, JournalTooNew, StateError
+from forwarder.journal import sessions
+from forwarder.journal.upgrade import sessions_of
 
-VERSION = 2
+VERSION = 3
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x46574452  # "FWDR": tells our file from another program's
 
@@ -44,6 +46,7 @@ CREATE TABLE retries (id INTEGER PRIMARY KEY, letter INTEGER NOT NULL UNIQUE, ti
 CREATE TABLE acks (sink TEXT NOT NULL, second INTEGER NOT NULL, acked INTEGER NOT NULL,
                    PRIMARY KEY (sink, second)) WITHOUT ROWID;
 """,
+    2: sessions.CREATE,
 }
 
 
@@ -107,7 +110,18 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if version < VERSION:
         make = f"{FIRST_TABLES} PRAGMA application_id = {APPLICATION_ID};" if version == 0 else ""
         steps = "".join(_UPGRADES[one] for one in range(max(version, 1), VERSION))
-        connection.executescript(f"BEGIN IMMEDIATE; {make} {steps} PRAGMA user_version = {VERSION}; COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {make} {steps} PRAGMA user_version = {VERSION};")
+        if version < 3:
+            _tell_sessions(connection)
+        connection.execute("COMMIT")
+
+
+def _tell_sessions(connection: sqlite3.Connection) -> None:
+    """Make the sessions of a journal that had none: the live ones are what its last events tell of."""
+    newest = connection.execute("SELECT coalesce(max(time), 0) FROM batches").fetchone()[0]
+    bodies = "SELECT body FROM batches WHERE time >= ? ORDER BY first"
+    for (body,) in connection.execute(bodies, (newest - sessions.LIVE_SECONDS,)):
+        sessions.update(connection, sessions_of(body.split(b"\n")), now=newest)
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from forwarder.clock import Clock
 from forwarder.journal.file import JournalFile
 from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
+from forwarder.journal.sessions import LIVE_SECONDS, SessionRow
 
 T = TypeVar("T")
 
@@ -229,9 +230,11 @@ class Journal:
     # Housekeeping.
 
     async def prune(self) -> None:
-        """Drop delivered batches older than `keep_seconds`, and facts older than `remember_seconds`."""
+        """Drop delivered batches and sessions older than `keep_seconds`, and facts older than `remember_seconds`."""
         now = self._clock.now().timestamp()
         await self._drop(self.delivered, older_than=now - self._keep_seconds)
+        silent_since = now - max(self._keep_seconds, LIVE_SECONDS)
+        await self._run(lambda: self._file.forget_sessions(older_than=silent_since))
         await self._turn_over(now)
 
     async def _turn_over(self, now: float) -> None:
@@ -241,6 +244,12 @@ class Journal:
             since = 0
         if not since:
             await self.note("seen_since", repr(now).encode())
+
+    async def live_sessions(self) -> list[SessionRow]:
+        """The sessions that have not ended and in which something happened lately."""
+        now = self._clock.now().timestamp()
+        rows = await self._run(lambda: self._file.sessions(since=now - LIVE_SECONDS))
+        return [row for row in rows if row.is_live(now)]
 
     async def notes(self) -> dict[str, bytes]:
         """All small facts by their names."""

@@ -16,7 +16,7 @@ from forwarder.events import Event, Gap, Session, UnknownRecordSeen
 from forwarder.journal import DeadLetter
 from forwarder.pipeline.encoding import Encoder, origin_maker
 from forwarder.pipeline.redaction import Level, Redactor
-from forwarder.source import Record, Source
+from forwarder.source import Expectation, Record, Source
 
 HEAD_KEPT = 1024  # bytes of a bad record that are looked at for the dead letter; the file still has all of it
 KINDS_KEPT = 64  # unknown kinds remembered per stream; more is not drift but garbage
@@ -87,6 +87,10 @@ class Mapper:
             return False
         self._saved = saved
         return True
+
+    def expects(self) -> Expectation | None:
+        """What the source expects of the file behind the last record mapped."""
+        return self._source.expects(self._saved.state)
 
     def map(self, records: Sequence[Record], *, skip_until: int = 0) -> Mapped:
         """The events of the records; those of records that begin before `skip_until` only change the state."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from forwarder.errors import ForwarderError
+from forwarder.source import Quiet, Record, Vanished
 from forwarder.tail.compression import translated
 from forwarder.tail.index import StreamIndex
 from forwarder.tail.stream import Chunk, OpenStream, check_name, open_stream
@@ -42,15 +44,19 @@ class Follower:
         index: StreamIndex,
         *,
         max_line_bytes: int,
+        now: Callable[[], datetime],
         on_problem: Callable[[File, Exception], None],
         is_whole: Callable[[File], bool] = lambda _: False,
     ) -> None:
+        """`now` is the wall clock."""
         self.index = index
+        self._now = now
         self._is_whole = is_whole
         self._max_line_bytes = max_line_bytes
         self._on_problem = on_problem
         self._live: OrderedDict[File, Opened | None] = OrderedDict()
         self._history: OrderedDict[File, Opened | None] = OrderedDict()
+        self._notices: deque[tuple[File, Quiet]] = deque()
         self._reported = asyncio.Event()
         self._is_ending = False
         self._is_closed = False
@@ -63,6 +69,11 @@ class Follower:
             self._history.setdefault(file, None)
         self._reported.set()
 
+    def tell(self, file: File, quiet: Quiet) -> None:
+        """Hand the notice out as a record of the file's stream, behind what is being read of it."""
+        self._notices.append((file, quiet))
+        self._reported.set()
+
     def end(self) -> None:
         """No file will be reported any more: `chunks` ends when everything has been read."""
         self._is_ending = True
@@ -70,8 +81,8 @@ class Follower:
 
     @property
     def waiting(self) -> int:
-        """How many files have something left to read."""
-        return len(self._live) + len(self._history)
+        """How many files have something left to read, or to hear."""
+        return len(self._live) + len(self._history) + len(self._notices)
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """What was read, in the order of the file; waits for reports when there is nothing to read."""
@@ -94,7 +105,10 @@ class Follower:
     async def _next(self) -> Chunk | None:
         while not self._is_closed:
             queue = self._live or self._history
-            if queue:
+            if self._notices:
+                if chunk := self._notice(*self._notices.popleft()):
+                    return chunk
+            elif queue:
                 file, opened = queue.popitem(last=False)
                 if chunk := await self._read(file, opened):
                     return chunk
@@ -105,11 +119,21 @@ class Follower:
                 await self._reported.wait()
         return None
 
+    def _notice(self, file: File, notice: Vanished | Quiet) -> Chunk | None:
+        row = self.index.known(file.source, file.path)
+        if row is None:
+            return None
+        return Chunk(row, [Record(b"", 0, 0, row.head, read_at=self._now(), notice=notice)], is_restarted=False)
+
+    def _vanished(self, file: File) -> Chunk | None:
+        """A file that is one record was known by its path: that it is gone is news."""
+        return self._notice(file, Vanished(self._now())) if self._is_whole(file) else None
+
     async def _read(self, file: File, opened: Opened | None) -> Chunk | None:
         try:
             opened, chunk = await asyncio.to_thread(self._read_blocking, file, opened)
         except FileNotFoundError:
-            return None
+            return self._vanished(file)
         except (OSError, ForwarderError) as error:
             self._on_problem(file, error)
             return None
@@ -143,7 +167,7 @@ class Follower:
             raise OSError(f"{file.path} is not a regular file")
         if self._is_whole(file):
             row = self.index.by_path(file.source, file.path, found)
-            return OpenWhole(row, file.path, max_bytes=self._max_line_bytes)
+            return OpenWhole(row, file.path, max_bytes=self._max_line_bytes, now=self._now)
         return open_stream(
             file.path, self.index.find(file.source, file.path, found), max_line_bytes=self._max_line_bytes
         )

@@ -42,8 +42,11 @@ class StreamIndex:
 
     def by_path(self, source: str, path: Path, stat: os.stat_result) -> StreamRow:
         """The stream of a file that is known by its path, or a new one. Reading threads may call this too."""
-        known = (row for row in self._named(source, path) if row.path == str(path))
-        return next(known, None) or self.new(source, path, stat)
+        return self.known(source, path) or self.new(source, path, stat)
+
+    def known(self, source: str, path: Path) -> StreamRow | None:
+        """The stream that was last seen under exactly this path."""
+        return next((row for row in self._named(source, path) if row.path == str(path)), None)
 
     def is_known(self, row: StreamRow) -> bool:
         """Whether there is a stream under the row's device and inode."""

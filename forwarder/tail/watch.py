@@ -121,8 +121,12 @@ class Watch:
         return {root: inode for root, inode in found.items() if not any(root.startswith(f"{one}/") for one in found)}
 
     def _told(self, changes: Iterable[tuple[Change, str]]) -> list[File]:
-        """The files that the events are about, also those that came before their new folder was watched."""
+        """The files that the events are about, also those that came before their new folder was watched.
+
+        One that was deleted is among them: whoever waits for its next change hears so when it cannot be read.
+        """
         paths: set[str] = set()
+        deleted = {path for change, path in changes if change is Change.deleted}
         for change, path in changes:
             if change is Change.added and os.path.isdir(path):
                 paths.update(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
@@ -130,7 +134,8 @@ class Watch:
                 paths.update(path + suffix for suffix in COMPRESSED_SUFFIXES)  # what stands in for it now
             else:
                 paths.add(path)
-        return sorted({file for path in paths if os.path.isfile(path) for file in self._wanted(path)})
+        there = {path for path in paths if os.path.isfile(path)}
+        return sorted({file for path in there | deleted for file in self._wanted(path)})
 
     def _wanted(self, path: str) -> Iterator[File]:
         for source, pattern in self._patterns:

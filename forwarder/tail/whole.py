@@ -7,6 +7,7 @@ content to the next. Nothing in it is ever history that was passed over: what it
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -30,9 +31,10 @@ class OpenWhole:
 
     is_stale = False
 
-    def __init__(self, row: StreamRow, path: Path, *, max_bytes: int) -> None:
-        """Raises `OSError` when the file cannot be read."""
+    def __init__(self, row: StreamRow, path: Path, *, max_bytes: int, now: Callable[[], datetime]) -> None:
+        """`now` is the wall clock. Raises `OSError` when the file cannot be read."""
         self.row = row
+        self._now = now
         self.has_rest = False
         self._path = path
         self._max_bytes = max_bytes
@@ -87,5 +89,5 @@ class OpenWhole:
         is_whole = len(content) <= self._max_bytes
         line = content if is_whole else content[:HEAD_KEPT]
         time = datetime.fromtimestamp(row.time, UTC)
-        record = Record(line, 0, row.offset, row.head, is_whole=is_whole, time=time)
+        record = Record(line, 0, row.offset, row.head, is_whole=is_whole, time=time, read_at=self._now())
         return Chunk(self.row, [record], is_restarted=False)

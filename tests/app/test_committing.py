@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+from forwarder.app import committing
 from forwarder.app.committing import PENDING_BYTES, RETRY_SECONDS, Committer
 from forwarder.app.state_folder import held
 from forwarder.journal import Block, Changes, Cursor, Journal, StreamRow
@@ -25,6 +26,7 @@ class Disk(Journal):
     gate: asyncio.Event | None = None
 
     async def __aenter__(self) -> Disk:
+        self.synced: list[bool] = []
         await super().__aenter__()
         return self
 
@@ -35,6 +37,7 @@ class Disk(Journal):
             self.full_for -= 1
             raise sqlite3.OperationalError("database or disk is full")
         self.commits += 1
+        self.synced.append(changes.is_sole_copy)
         return await super().commit(changes)
 
     async def room(self) -> None:
@@ -213,3 +216,43 @@ async def test_a_commit_waits_a_little_for_what_is_coming_at_once(journal: Disk,
     working.cancel()
 
     assert len(await journal.events_after(0)) == 1
+
+
+async def test_lazy_checkpoints_go_along_with_the_next_event(journal: Disk, clock: ManualClock) -> None:
+    """Hundreds of state files are rewritten every second to no effect: they cost no transaction of their own."""
+    async with Committing(journal, clock) as committer:
+        for number in range(100):
+            await committer.put(Mapped(), row(number, stream=2), is_lazy=True)
+            await asyncio.sleep(0)
+        await committer.put(mapped(1), row(1))
+        await journal.grown(0)
+
+        assert (journal.commits, await offsets(journal)) == (1, {1: 1, 2: 99})
+
+
+async def test_lazy_checkpoints_do_not_wait_for_ever(
+    journal: Disk, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds without company they are saved alone, and at once when everything has to be saved."""
+    async with Committing(journal, clock) as committer:
+        await committer.put(Mapped(), row(1), is_lazy=True)
+        await committer.finish()
+        assert await offsets(journal) == {1: 1}
+        monkeypatch.setattr(committing, "LAZY_SECONDS", 0.001)
+        await committer.put(Mapped(), row(2), is_lazy=True)
+        async with asyncio.timeout(10):
+            while committer.has_uncommitted:
+                await asyncio.sleep(0)
+
+        assert await offsets(journal) == {1: 2}
+
+
+async def test_what_has_no_other_copy_reaches_the_disk(journal: Disk, clock: ManualClock) -> None:
+    """The file that told it may be gone in a moment; a checkpoint alone need not."""
+    async with Committing(journal, clock) as committer:
+        await committer.put(Mapped(), row(1), is_sole_copy=True)
+        await committer.finish()
+        await committer.put(mapped(1), row(2), is_sole_copy=True)
+        await committer.finish()
+
+        assert journal.synced == [False, True]

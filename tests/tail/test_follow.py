@@ -17,6 +17,7 @@ from forwarder.tail import follow, reader
 from forwarder.tail.follow import File, Follower
 from forwarder.tail.index import StreamIndex
 from forwarder.tail.stream import Chunk
+from forwarder.testing import ManualClock
 
 
 class Following:
@@ -26,8 +27,14 @@ class Following:
         self.problems: list[tuple[File, Exception]] = []
         self.has_problem = asyncio.Event()
         numbers = count(1)
+        self.clock = ManualClock()
+        self.index = StreamIndex([], lambda: next(numbers))
         self.follower = Follower(
-            StreamIndex([], lambda: next(numbers)), max_line_bytes=1 << 20, on_problem=self.complain
+            self.index,
+            max_line_bytes=1 << 20,
+            now=self.clock.now,
+            on_problem=self.complain,
+            is_whole=lambda file: file.path.suffix == ".state",
         )
 
     def complain(self, file: File, error: Exception) -> None:

@@ -17,6 +17,7 @@ from forwarder.tail.index import StreamIndex
 from forwarder.tail.stream import Chunk
 
 LIMIT = 1 << 10
+NOW = datetime(2026, 5, 6, tzinfo=UTC)
 
 
 class Wholes:
@@ -33,6 +34,7 @@ class Wholes:
         follower = Follower(
             self.index,
             max_line_bytes=LIMIT,
+            now=lambda: NOW,
             on_problem=lambda _, error: self.problems.append(error),
             is_whole=lambda file: file.path.suffix == ".json",
         )
