@@ -90,3 +90,9 @@ class Heartbeat(Struct, gc=False, rename="camel", kw_only=True):
     context: Context | None = None
     capabilities: Capabilities | None = None
     last_event: str | None = None
+
+
+class Version(Struct, gc=False, rename="camel"):
+    """Which schema a document claims to be of."""
+
+    schema_version: int | str | None = None

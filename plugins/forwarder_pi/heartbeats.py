@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from forwarder import Activity, ContextSnapshot, Event, ModelChange
+from forwarder import Activity, ContextSnapshot, Event, Expectation, ModelChange
 from forwarder_pi.activity import derived
 from forwarder_pi.heartbeat import Heartbeat, Process
 from forwarder_pi.instance import Instance, at_ms, ended, key_of, ms_of, remember, session_of, started, state_changed
@@ -65,6 +65,14 @@ def quiet(instance: Instance, seconds: float, *, is_alive: bool | None) -> list[
     return [state_changed(instance, at, "stalled", instance.state)]
 
 
+def expected(instance: Instance) -> Expectation | None:
+    """What `quiet` is to be asked about next: how long a file may be gone, or as it is."""
+    if not instance.is_alive:
+        return None
+    seconds = GONE_SECONDS if instance.vanished is not None else _stale_ms(instance.beat_ms) / 1000
+    return Expectation(quiet_seconds=seconds, pid=instance.pid, host=instance.host)
+
+
 def _transitions(instance: Instance, heartbeat: Heartbeat, read_at: datetime) -> Iterator[Event]:
     process, session = heartbeat.process, session_of(heartbeat)
     at = max(min(at_ms(process.updated_at), read_at + AHEAD), instance.told or at_ms(0))
@@ -80,6 +88,7 @@ def _transitions(instance: Instance, heartbeat: Heartbeat, read_at: datetime) ->
         instance.state, instance.model, instance.level = None, (None, None), Level()
     was_stalled, instance.is_stalled = instance.is_stalled and not is_first, False
     remember(instance, process)
+    instance.host = heartbeat.system.host if heartbeat.system else None
     instance.session, instance.is_alive, instance.vanished, instance.told = session, True, None, at
     if is_first:
         since = at_ms(process.started_at) if is_new_life else at

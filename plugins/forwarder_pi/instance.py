@@ -28,6 +28,7 @@ class Instance(Struct):
     seq: int = 0
     updated_ms: int = 0
     beat_ms: int = 1500
+    host: str | None = None
     session: Session | None = None
     is_alive: bool = False
     is_stalled: bool = False

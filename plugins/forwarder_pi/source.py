@@ -1,18 +1,23 @@
-"""Sessions of the pi coding agent: one JSON Lines file each, in formats v1 to v3 (0.27 to 1.5)."""
+"""The pi coding agent: sessions, a JSON Lines file each in formats v1 to v3 (0.27 to 1.5), and running instances.
+
+An instance is a heartbeat file, rewritten every 1.5 s by the extension pi-telemetry (schema version 2).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, get_args
 
 import msgspec
 
-from forwarder import BadRecord, Event, Record, Session, Source, UnknownRecord
-from forwarder_pi import messages, session, turns
+from forwarder import BadRecord, Event, Expectation, Quiet, Record, Session, Source, UnknownRecord, Vanished
+from forwarder_pi import heartbeats, messages, session, turns
+from forwarder_pi.heartbeat import Heartbeat, Version
 from forwarder_pi.identity import key_of
+from forwarder_pi.instance import Instance
 from forwarder_pi.records import (
     AnyEntry,
     AnyMessage,
@@ -37,48 +42,98 @@ _ROLES = {role.__struct_config__.tag for role in get_args(AnyMessage)}
 
 _ENTRY: msgspec.json.Decoder[AnyEntry] = msgspec.json.Decoder(AnyEntry)
 _HEAD = msgspec.json.Decoder(Head)
+_HEARTBEAT = msgspec.json.Decoder(Heartbeat)
+_VERSION = msgspec.json.Decoder(Version)
 
 
 @dataclass(frozen=True)
-class Pi(Source[State]):
+class Pi(Source[State | Instance]):
     """Options `home`: pi's own folder ($PI_CODING_AGENT_DIR); `sessions`: where sessions lie if elsewhere; or lists.
 
     `sessions` is pi's setting `sessionDir` ($PI_CODING_AGENT_SESSION_DIR); it is read beside those in `home`.
+    `telemetry` is where the heartbeats of running instances are ($PI_TELEMETRY_DIR).
     """
 
-    environment: ClassVar[dict[str, str]] = {"home": "PI_CODING_AGENT_DIR", "sessions": "PI_CODING_AGENT_SESSION_DIR"}
+    environment: ClassVar[dict[str, str]] = {
+        "home": "PI_CODING_AGENT_DIR",
+        "sessions": "PI_CODING_AGENT_SESSION_DIR",
+        "telemetry": "PI_TELEMETRY_DIR",
+    }
 
     home: str | list[str] = "~/.pi/agent"
     sessions: str | list[str] = field(default_factory=list[str])
+    telemetry: str | list[str] = "~/.pi/agent/telemetry/instances"
 
     def patterns(self) -> list[str]:
-        """The sessions of every home, a folder for each project; and those in folders of the user's choice."""
+        """Sessions of every home, a folder for each project, and in folders of the user's choice; heartbeats."""
         homes = [f"{home.rstrip('/')}/sessions" for home in _several(self.home)]
         folders = homes + [folder.rstrip("/") for folder in _several(self.sessions)]
-        return [f"{folder}/**/*.jsonl" for folder in folders]
+        instances = [f"{folder.rstrip('/')}/*.json" for folder in _several(self.telemetry)]
+        return [f"{folder}/**/*.jsonl" for folder in folders] + instances
 
     def recognises(self, path: Path) -> bool:
-        """Session files carry their time and an id in the name, in every version."""
+        """Session files carry their time and an id in the name, in every version. A heartbeat is only good alive."""
         return _NAME.fullmatch(path.name) is not None
 
-    def new_state(self, path: Path) -> State:
-        """The id in the name stands in until the header tells the session's own."""
+    def is_whole(self, path: Path) -> bool:
+        """Heartbeats are; of a session file each line counts."""
+        return path.suffix == ".json"
+
+    def new_state(self, path: Path) -> State | Instance:
+        """The id in a session's name stands in until the header tells the session's own."""
+        if self.is_whole(path):
+            return Instance()
         return State(session=Session(agent="pi", id=session.id_in_name(path.name) or path.stem))
 
-    def map(self, record: Record, state: State) -> Iterator[Event]:
-        """One entry: find the turn that it goes on with, say what it means, and remember its branch's new end."""
-        try:
-            entry = record.decode(_ENTRY)
-        except BadRecord as error:
-            raise _why(record, error) from error
-        if isinstance(entry, Header):
-            return iter(session.on_header(state, entry))
-        session.end_copies(state, entry)
-        place = Place(key_of(record, entry), entry.timestamp)
-        turn, events = _told(state, entry, turns.follow(state, entry), place)
-        if turn is not None:
-            turn.last = place.at
-        return iter(events + turns.keep(state, entry, turn, place))
+    def map(self, record: Record, state: State | Instance) -> Iterator[Event]:
+        """An entry of a session, or a content of a heartbeat file and what became of the file."""
+        if isinstance(state, Instance):
+            return iter(_seen(record, state))
+        return iter(_entry(record, state))
+
+    def expects(self, state: State | Instance) -> Expectation | None:
+        """A living instance writes; one that wrote its last heartbeat is gone soon."""
+        return heartbeats.expected(state) if isinstance(state, Instance) else None
+
+
+def _seen(record: Record, instance: Instance) -> list[Event]:
+    match record.notice:
+        case Vanished(at=at):
+            return heartbeats.vanish(instance, at)
+        case Quiet(seconds=seconds, is_alive=is_alive):
+            return heartbeats.quiet(instance, seconds, is_alive=is_alive)
+        case None:
+            return heartbeats.observe(instance, _heartbeat(record), record.read_at)
+
+
+def _heartbeat(record: Record) -> Heartbeat:
+    """Raises `UnknownRecord`, which is counted once per file: a shape nobody knows comes again every 1.5 s."""
+    try:
+        return record.decode(_HEARTBEAT)
+    except BadRecord as error:
+        reason = error
+    try:
+        version = record.decode(_VERSION).schema_version
+    except BadRecord:
+        version = None
+    kind = "heartbeat" if version in (None, 2) else f"heartbeat of version {version}"
+    raise UnknownRecord(kind) from reason
+
+
+def _entry(record: Record, state: State) -> Iterable[Event]:
+    """One entry: find the turn that it goes on with, say what it means, and remember its branch's new end."""
+    try:
+        entry = record.decode(_ENTRY)
+    except BadRecord as error:
+        raise _why(record, error) from error
+    if isinstance(entry, Header):
+        return session.on_header(state, entry)
+    session.end_copies(state, entry)
+    place = Place(key_of(record, entry), entry.timestamp)
+    turn, events = _told(state, entry, turns.follow(state, entry), place)
+    if turn is not None:
+        turn.last = place.at
+    return events + turns.keep(state, entry, turn, place)
 
 
 def _told(state: State, entry: Entry, turn: Turn | None, place: Place) -> tuple[Turn | None, list[Event]]:

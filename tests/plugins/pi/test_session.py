@@ -219,12 +219,13 @@ def test_files_are_recognised_by_their_name_alone() -> None:
 
 def test_sessions_are_looked_for_in_every_folder() -> None:
     """Homes have a folder for each project; a session folder of the user's choice is flat."""
-    source = Pi(home=["~/.pi/agent", "/srv/pi/"], sessions="/data/sessions")
+    source = Pi(home=["~/.pi/agent", "/srv/pi/"], sessions="/data/sessions", telemetry="/run/pi/")
 
     assert source.patterns() == [
         "~/.pi/agent/sessions/**/*.jsonl",
         "/srv/pi/sessions/**/*.jsonl",
         "/data/sessions/**/*.jsonl",
+        "/run/pi/*.json",
     ]
 
 
