@@ -62,6 +62,15 @@ def test_a_secret_that_crosses_the_cut_is_gone(redactor: Redactor) -> None:
     assert shown == "x" * 40 + " [REDACTED…"
 
 
+@pytest.mark.parametrize("secret", [KEY, "jo.doe@example.org"])
+@pytest.mark.parametrize("before", [32, 40, 46, 49])
+def test_leak_whatever_crosses_character_50(redactor: Redactor, secret: str, before: int) -> None:
+    """AIr shows the first half of it: its cut comes first."""
+    text = "x" * (before - 1) + " " + secret + " tail"
+
+    assert redactor.preview(text) == cut("x" * (before - 1) + " [REDACTED] tail")
+
+
 def test_a_preview_never_splits_a_character(redactor: Redactor) -> None:
     """The forty-ninth of AIr's vectors: a cut between two halves of an emoji."""
     assert redactor.preview("x" * 49 + "😀" + "tail") == "x" * 49 + "😀" + "…"
