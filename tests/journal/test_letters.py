@@ -26,9 +26,14 @@ from forwarder.testing import ManualClock
 
 
 @pytest.fixture
-async def journal(tmp_path: Path) -> AsyncGenerator[Journal]:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: ManualClock) -> AsyncGenerator[Journal]:
     """A journal with three events and three letters of the sink `a`."""
-    opened = Journal(tmp_path, sinks=["a"], max_bytes=1 << 30, keep_seconds=0, remember_seconds=60, clock=ManualClock())
+    opened = Journal(tmp_path, sinks=["a"], max_bytes=1 << 30, keep_seconds=60, remember_seconds=60, clock=clock)
     async with opened as journal:
         await journal.commit(Changes(lines=[b"1", b"2", b"3"]))
         await journal.move("a", Cursor(3, 3), [letter(number) for number in (1, 2, 3)])
