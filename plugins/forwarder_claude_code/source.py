@@ -77,9 +77,14 @@ class ClaudeCode(Source[State]):
 
 
 def _is_transcript(path: Path) -> bool:
-    """By its name, or in a project's folder, whose name is the project's path with hyphens."""
-    is_known = _TRANSCRIPT.fullmatch(path.name) is not None
-    return is_known or (path.suffix == ".jsonl" and any(parent.name.startswith("-") for parent in path.parents))
+    """By its name, or in a project's folder, whose name is the project's path with hyphens.
+
+    Folders of other agents may be named so too; but where that name ends with hyphens as well, it is not ours.
+    """
+    if _TRANSCRIPT.fullmatch(path.name):
+        return True
+    folders = [parent.name for parent in path.parents]
+    return path.suffix == ".jsonl" and any(name.startswith("-") and not name.endswith("--") for name in folders)
 
 
 def _of_spool(record: Record, state: State) -> Iterable[Event]:

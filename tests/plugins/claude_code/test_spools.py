@@ -132,6 +132,7 @@ def test_an_array_is_read_anew_each_time() -> None:
         ("spool/d/1795222752851689805-30.json", True),
         ("logs/s/pre_tool_use.json", True),
         ("rollout-2026-11-21T01-12-22-01a1fba9-5a25-7c72-b44a-a31862805cd4.jsonl", False),
+        ("--home-dev-project--/2026-11-21T00-48-27-616Z_aa1651bc-5c66-4c6e-9123-ffa5b223ea14.jsonl", False),
         ("settings.json", False),
     ],
 )
