@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -27,6 +27,7 @@ class Outage:
         self._sink = sink
         self._journal = journal
         self._clock = clock
+        self.since: datetime | None = None  # by the wall clock, None while all is well
         self._since: float | None = None
         self._kind = ""
         self._failures = _Silence()
@@ -61,12 +62,13 @@ class Outage:
         if self._since is None:
             return
         away = _duration(self._clock.monotonic() - self._since)
-        self._since, self._kind = None, ""
+        self._since, self._kind, self.since = None, "", None
         _log.info(f"sink {self._sink}: delivers again after {away}, {self._fill()}")
 
     def _report(self, kind: str, what: str, consequence: str) -> None:
         now = self._clock.monotonic()
         self._since = now if self._since is None else self._since
+        self.since = self.since or self._clock.now()
         if kind != self._kind:
             self._kind, self._failures = kind, _Silence()
         if not self._failures.is_over(now):

@@ -3,13 +3,16 @@
 What was in flight is marked in the journal before it is sent, so whatever happens in between, the destination sees the
 same batch again under the same id. The mark of a batch and the ack of the one before share a write when the next batch
 is there already.
+
+An event that was refused and is wanted again travels alone, so that its batch has the same id after a crash, and only
+while nothing else is in doubt: whichever was being sent when the process died is sent first by the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from random import Random
 
@@ -57,6 +60,9 @@ class Sender:
         self._journal = journal
         self._clock = clock
         self._acked = journal.cursor(name).acked  # may be ahead of the journal's cursor, never behind
+        self._again: dict[int, bytes] = {}  # by the numbers of the dead letters
+        self._asked = asyncio.Event()
+        self._is_in_doubt = journal.cursor(name).in_flight > self._acked
         self._letters: list[DeadLetter] = []  # saved together with the cursor that leaves them behind
         self._batcher = Batcher(
             journal,
@@ -84,13 +90,22 @@ class Sender:
         """
         try:
             while True:
+                if self._again and not self._is_in_doubt:
+                    await self._deliver_again()
                 stretch = await self._batcher.available()
                 if stretch is None:
                     await self._save(self._acked)
-                    stretch = await self._batcher.next()
-                await self._deliver(stretch)
+                    stretch = await self._next()
+                if stretch is not None:
+                    await self._deliver(stretch)
+                self._is_in_doubt = False
         finally:
             await self._save_once()
+
+    def redeliver(self, letter: int, line: bytes) -> None:
+        """Send the event of a dead letter once more; asking twice is asking once."""
+        self._again.setdefault(letter, line)
+        self._asked.set()
 
     def hurry(self) -> None:
         """Drain: no event waits for company any more, and a retry that is being waited for is made now."""
@@ -117,8 +132,40 @@ class Sender:
             dead_lettered=self.dead_lettered,
             last_error=text,
             last_error_time=time,
+            failing_since=self._outage.since,
             next_try=self._next_try,
         )
+
+    async def _next(self) -> Stretch | None:
+        """The next stretch, or None as soon as refused events are asked for again."""
+        if self._again:
+            return None
+        self._asked.clear()
+        waits = asyncio.ensure_future(self._batcher.next()), asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+        return None if waits[0].cancelled() else waits[0].result()
+
+    async def _deliver_again(self) -> None:
+        """The event that was asked for first: it is a dead letter no more, or stays one with the newest reason."""
+        await self._save(self._acked)
+        letter, line = next(iter(self._again.items()))
+        batch = Batch((line,))
+        rejection = await self._send(batch)
+        reason = self._scrub(str(rejection)) if rejection is not None else None
+        if rejection is None:
+            self.delivered_events += 1
+            self.delivered_batches += 1
+            self._rate.add(1)
+        else:
+            self._remember(described(rejection))
+            self._outage.refused(rejection, 1)
+        await self._written(lambda: self._journal.settle_letter(letter, refusal=reason))
+        del self._again[letter]
 
     async def _deliver(self, stretch: Stretch) -> None:
         """Return when every event of the stretch is acknowledged or a dead letter."""
@@ -144,12 +191,16 @@ class Sender:
         batch = stretch.batch
         if rejection is not None:
             now = self._clock.now().timestamp()
-            bodies = [line for line, id in zip(batch.lines, batch.ids(), strict=True) if id in refused]
             reason = self._scrub(str(rejection))
-            self._letters += [DeadLetter(time=now, sink=self.name, reason=reason, body=body) for body in bodies]
-            self.dead_lettered += len(bodies)
+            letters = [
+                DeadLetter(time=now, sink=self.name, reason=reason, body=line, event=number)
+                for number, line, id in zip(stretch.numbers, batch.lines, batch.ids(), strict=True)
+                if id in refused
+            ]
+            self._letters += letters
+            self.dead_lettered += len(letters)
             self._remember(described(rejection))
-            self._outage.refused(rejection, len(bodies))
+            self._outage.refused(rejection, len(letters))
         self._acked = stretch.end
         self.delivered_events += (taken := len(batch) - len(refused))
         self.delivered_batches += taken > 0
@@ -179,19 +230,25 @@ class Sender:
     async def _save(self, in_flight: int) -> None:
         """Write the place into the journal; on a full disk deliver nothing more until that is possible again."""
         cursor = Cursor(self._acked, in_flight)
-        while cursor != self._journal.cursor(self.name) or self._letters:
+        if cursor == self._journal.cursor(self.name) and not self._letters:
+            return
+        await self._written(lambda: self._journal.move(self.name, cursor, self._letters))
+        self._letters = []
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _written(self, write: Callable[[], Awaitable[None]]) -> None:
+        while True:
             try:
-                await self._journal.move(self.name, cursor, self._letters)
+                await write()
             except sqlite3.OperationalError as error:
                 self._remember(f"its cursor cannot be saved: {error}")
                 self._outage.cannot_save(error)
                 await self._pause(self._saving.failed(error))
                 continue
-            self._letters = []
             self._saving.succeeded()
             self._outage.is_over()
-            self._moved.set()
-            self._moved = asyncio.Event()
+            return
 
     async def _save_once(self) -> None:
         """Keep what was acknowledged since the last write; a full disk means that the batch comes again."""

@@ -28,6 +28,7 @@ class SenderStatus:
     last_error: str | None
     last_error_time: datetime | None
     next_try: datetime | None
+    failing_since: datetime | None = None
 
 
 class Rate:
