@@ -69,6 +69,7 @@ class Committer:
             pending.lines += mapped.lines
             pending.facts += mapped.facts
             pending.dead_letters += mapped.dead_letters
+            pending.sessions += mapped.sessions
             pending.checkpoints[row.id] = row
             pending.is_sole_copy |= is_sole_copy and bool(mapped.lines)
             self._pending_bytes += sum(map(len, mapped.lines)) + len(row.state)

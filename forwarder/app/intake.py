@@ -91,6 +91,7 @@ class Intake:
             mapped.lines += part.lines
             mapped.facts += part.facts
             mapped.dead_letters += part.dead_letters
+            mapped.sessions += part.sessions
         return mapped
 
     async def _mapper(self, chunk: Chunk) -> Mapper:

@@ -39,7 +39,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a session, or what some of its events tell of it. Times are in seconds since 1970.
 
     `last` is the time of its newest event. `said` is the state that was told last, at `said_at`, of the sub-agent
-    `actor` where it is not the main agent's. `alive` is when it last gave a sign that only a session gives that has not ended.
+    `actor` where it is not the main agent's. `alive` is when it last gave a sign that only a
+    session gives that has not ended.
     """
 
     agent: str

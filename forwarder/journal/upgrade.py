@@ -1,4 +1,4 @@
-"""What a journal of version 1, which kept no sessions, tells of them: its events, in their wire form."""
+"""What a journal of a version that kept no sessions tells of them: its events, in their wire form."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sessions_of(lines: Iterable[bytes]) -> Iterator[SessionRow]:
     for line in lines:
         try:
             row = _told(_DECODER.decode(line))
-        except msgspec.ValidationError:  # an event of a plugin with other types in its fields: no state of ours
+        except msgspec.DecodeError:  # other types in its fields, or no event at all: what it is, its reader will say
             continue
         key = (row.agent, row.session_id)
         found[key] = merged(found[key], row) if key in found else row

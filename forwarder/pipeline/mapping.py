@@ -13,9 +13,10 @@ import structlog
 
 from forwarder.errors import RecordError, RecordTooLong, UnknownRecord
 from forwarder.events import Event, Gap, Session, UnknownRecordSeen
-from forwarder.journal import DeadLetter
+from forwarder.journal import DeadLetter, SessionRow
 from forwarder.pipeline.encoding import Encoder, origin_maker
 from forwarder.pipeline.redaction import Level, Redactor
+from forwarder.pipeline.sightings import Sightings
 from forwarder.source import Expectation, Record, Source
 
 HEAD_KEPT = 1024  # bytes of a bad record that are looked at for the dead letter; the file still has all of it
@@ -26,11 +27,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass
 class Mapped:
-    """What some records of one stream became: lines and facts in step, and the state behind the last record."""
+    """What some records of one stream became: lines and facts in step, and what they tell of their sessions."""
 
     lines: list[bytes] = field(default_factory=list[bytes])
     facts: list[bytes] = field(default_factory=list[bytes])
     dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    sessions: list[SessionRow] = field(default_factory=list[SessionRow])
 
 
 class _Saved(msgspec.Struct):
@@ -68,11 +70,14 @@ class Mapper:
         self._level = level
         self._now = now
         self._wanted = wanted
-        file = path.name if level is Level.RAW else redactor.name(path.name)
-        self._origin = origin_maker(source=name, file=file, is_replay=is_replay)
+        self._origin = origin_maker(source=name, file=self._name_of(path.name), is_replay=is_replay)
         state: object = source.new_state(path)
         self._saved = _Saved(state)
         self._state_type = type(state)
+
+    def _name_of(self, text: str) -> str:
+        """A name as the journal may hold it."""
+        return text if self._level is Level.RAW else self._redactor.name(text)
 
     def state(self) -> bytes:
         """What `restore` needs to go on behind the last record mapped."""
@@ -95,30 +100,39 @@ class Mapper:
     def map(self, records: Sequence[Record], *, skip_until: int = 0) -> Mapped:
         """The events of the records; those of records that begin before `skip_until` only change the state."""
         mapped, start, before = Mapped(), 0, self.state()
+        sightings = Sightings()
         for position, record in enumerate(records):
             is_wanted = record.offset >= skip_until
             try:
-                self._map_one(record, mapped if is_wanted else Mapped())
+                if is_wanted:
+                    self._map_one(record, mapped, sightings)
+                else:
+                    self._map_one(record, Mapped(), Sightings())
             except Exception as error:  # noqa: BLE001 - one of three such edges: a bug in a source costs one record
                 self._put_back(before, records[start:position])
                 if is_wanted:
                     self._explain(record, error, mapped)
                 start, before = position + 1, self.state()
+        mapped.sessions += sightings.rows(self._name_of)
         return mapped
 
-    def _map_one(self, record: Record, mapped: Mapped) -> None:
+    def _map_one(self, record: Record, mapped: Mapped, sightings: Sightings) -> None:
         """Add the record's events; when one of them fails, none of them."""
         encode, origin = self._encoder.encode, b""
         encoded: list[tuple[bytes, bytes]] = []
+        events: list[Event] = []
         for event in self._source.map(record, self._saved.state):
             if self._wanted is not None and not self._wanted(event):
                 continue
             origin = origin or self._origin(record.offset, record.lossy)
             encoded.append(encode(event, origin))
+            events.append(event)
             self._saved.session = event.session
         for line, fact in encoded:
             mapped.lines.append(line)
             mapped.facts.append(fact)
+        for event in events:
+            sightings.see(event)
 
     def _put_back(self, state: bytes, records: Sequence[Record]) -> None:
         """Undo a record that failed halfway, by mapping those before it again: saving a state per record costs more."""

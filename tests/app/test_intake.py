@@ -50,6 +50,17 @@ async def test_events_offset_and_state_are_committed_together(tmp_path: Path, st
         assert b"records\x0a" in await rooms.journal.stream_state(row.id)
 
 
+async def test_sessions_are_committed_with_their_events(tmp_path: Path, state: Path, clock: ManualClock) -> None:
+    """What the mapper saw of them, from every slice of a chunk."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(numbered(1000))
+    async with opened(state, clock) as rooms:
+        await rooms.read(path)
+        [row] = await rooms.journal.live_sessions()
+
+    assert (row.agent, row.session_id, row.last, row.state) == ("acme", "s.jsonl", clock.now().timestamp(), None)
+
+
 async def test_a_restart_goes_on_with_the_state(tmp_path: Path, state: Path, clock: ManualClock) -> None:
     """The first record after it knows of all before."""
     path = tmp_path / "s.jsonl"

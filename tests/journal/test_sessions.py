@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from functools import reduce
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from forwarder.events import Activity, Session
+from forwarder.journal import Changes, DeadLetter, Journal, connect_to_read, read_sessions
+from forwarder.journal.schema import FILE_NAME
 from forwarder.journal.sessions import LIVE_SECONDS, Said, SessionRow, merged, told
+from forwarder.testing import ManualClock
 
 SESSION = Session(agent="acme", id="s1", cwd="/home/dev/shop", git_branch="main")
 SUB_AGENT = Session(agent="acme", id="s1", actor="a7", cwd="/home/dev/shop/.worktrees/a7")
@@ -133,3 +142,131 @@ def test_a_silent_session_is_not_live_any_more() -> None:
     row = becomes("waiting_input", 1000)
 
     assert (row.is_live(1000 + LIVE_SECONDS), row.is_live(1001 + LIVE_SECONDS)) == (True, False)
+
+
+Opener = Callable[[], Journal]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 11, 21, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: ManualClock) -> Opener:
+    """Opens the journal of the test's folder; the same one each time."""
+    return lambda: Journal(tmp_path, sinks=[], max_bytes=1 << 20, keep_seconds=60, remember_seconds=60, clock=clock)
+
+
+def ago(clock: ManualClock, seconds: float) -> float:
+    return clock.now().timestamp() - seconds
+
+
+def saved(folder: Path) -> list[SessionRow]:
+    with closing(connect_to_read(folder)) as connection:
+        return read_sessions(connection)
+
+
+async def test_a_session_is_saved_with_its_events_and_outlives_a_restart(
+    opened: Opener, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Each commit is merged with what the ones before it told, also those before a restart."""
+    async with opened() as journal:
+        await journal.commit(
+            Changes([b"{}"], [b"1" * 16], sessions=[start(ago(clock, 9)), becomes("working", ago(clock, 8))])
+        )
+    async with opened() as journal:
+        await journal.commit(Changes([b"{}"], [b"2" * 16], sessions=[becomes("waiting_input", ago(clock, 3))]))
+        live = await journal.live_sessions()
+
+    assert saved(tmp_path) == live
+    assert [(row.state, row.since, row.started, row.model) for row in live] == [
+        ("waiting_input", ago(clock, 3), ago(clock, 9), "acme-1")
+    ]
+
+
+async def test_a_commit_that_fails_leaves_the_sessions_as_they_were(
+    opened: Opener, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Events and states stay in step: neither without the other."""
+    bad = DeadLetter(time=0.0, reason="bad", body=b"", offset=2**80)
+    async with opened() as journal:
+        await journal.commit(Changes(sessions=[becomes("working", ago(clock, 8))]))
+        with pytest.raises(OverflowError):
+            await journal.commit(Changes(dead_letters=[bad], sessions=[becomes("idle", ago(clock, 1))]))
+
+    assert [row.state for row in saved(tmp_path)] == ["working"]
+
+
+async def test_old_events_that_are_read_again_move_nothing_back(opened: Opener, clock: ManualClock) -> None:
+    """A copy of the session's file, or a fork that repeats its history."""
+    async with opened() as journal:
+        told_in_turn: list[tuple[Activity, float]] = [
+            ("working", 8), ("waiting_permission", 5), ("working", 8), ("waiting_input", 7),
+        ]  # fmt: skip
+        for state, at in told_in_turn:
+            await journal.commit(Changes(sessions=[becomes(state, ago(clock, at))]))
+        [row] = await journal.live_sessions()
+
+    assert (row.state, row.since, row.last) == ("waiting_permission", ago(clock, 5), ago(clock, 5))
+
+
+async def test_history_is_not_live_and_does_not_stay(opened: Opener, clock: ManualClock, tmp_path: Path) -> None:
+    """The first start reads years; a session stays as long as events do, and while it may be live."""
+    day = 86_400.0
+    async with opened() as journal:
+        for number in range(50):
+            old = Session(agent="acme", id=f"old{number}")
+            await journal.commit(Changes(sessions=[becomes("waiting_input", ago(clock, day * (number + 1)), old)]))
+        await journal.commit(Changes(sessions=[becomes("working", ago(clock, 15 * 3600))]))
+        live = await journal.live_sessions()
+        await journal.prune()
+
+    assert [row.session_id for row in live] == ["s1"]
+    assert saved(tmp_path) == live
+
+
+async def test_a_clock_that_ran_ahead_does_not_stop_a_session(opened: Opener, clock: ManualClock) -> None:
+    """A state from next year would stand until then."""
+    async with opened() as journal:
+        await journal.commit(Changes(sessions=[becomes("working", ago(clock, -1e9))]))
+        clock.advance(5)
+        await journal.commit(Changes(sessions=[becomes("waiting_input", ago(clock, 1))]))
+        [row] = await journal.live_sessions()
+
+    assert (row.state, row.since) == ("waiting_input", ago(clock, 1))
+
+
+async def test_a_journal_of_version_1_tells_its_live_sessions(opened: Opener, tmp_path: Path) -> None:
+    """Who waits at the moment of an update says nothing that could be read after it.
+
+    The file was made by the last commit with that version, from hooks of a recorded session.
+    """
+    compressed = Path(__file__).with_name("version-1.sqlite3.gz").read_bytes()
+    (tmp_path / FILE_NAME).write_bytes(gzip.decompress(compressed))
+    async with opened() as journal:
+        live = await journal.live_sessions()
+    rows = {row.session_id[:8]: (row.state, row.ended_reason, row.cwd) for row in saved(tmp_path)}
+
+    assert rows == {
+        "d6d4ea3f": ("ended", "clear", "/home/dev/project"),
+        "69782303": ("waiting_permission", None, "/home/dev/project"),
+    }
+    assert [row.session_id[:8] for row in live] == ["69782303"]
+
+
+async def test_an_upgrade_that_is_interrupted_begins_again(opened: Opener, tmp_path: Path) -> None:
+    """A body of a wrong type, which no release writes, stands for a crash: nothing of the new version may stay."""
+    compressed = Path(__file__).with_name("version-1.sqlite3.gz").read_bytes()
+    (tmp_path / FILE_NAME).write_bytes(gzip.decompress(compressed))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+        connection.execute("INSERT INTO batches SELECT 999, 1, 1, time, 'text' FROM batches LIMIT 1")
+    with pytest.raises(TypeError):
+        async with opened():
+            pass
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+
+    assert version == 1
+    assert not {"sessions", "acks"} & tables
