@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from forwarder import __version__
+from forwarder.app.cli_options import LEVELS, configured, factor, moment, settings_of, working
 from forwarder.app.exits import Exit
 from forwarder.errors import ForwarderError
 
@@ -21,11 +22,7 @@ if TYPE_CHECKING:
 
     from forwarder.app.config import Settings
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 EXITS = "\b\nExit statuses:\n" + "\n".join(f"  {one.value:>3}  {one.meaning}" for one in Exit)
-FILE = click.Path(path_type=Path)
-LEVELS = click.Choice(["full", "preview", "none"])
 
 
 class Command(click.Group):
@@ -57,72 +54,6 @@ class Command(click.Group):
         words, status = explain(failed)
         click.echo(words, err=True)
         return ctx.exit(status)
-
-
-def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """A date, a time, or how long ago."""
-    from datetime import UTC, datetime
-
-    from forwarder.app.units import parse_moment
-
-    ctx.meta[f"forwarder.{param.name}"] = value
-    try:
-        return None if value is None else parse_moment(value, now=datetime.now(UTC))
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
-def factor(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
-    """`1x`, `10`; None for `max`."""
-    from forwarder.app.units import parse_speed
-
-    try:
-        return parse_speed(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
-def configured(command: F) -> F:
-    """The options that say where settings come from."""
-    for option in (
-        click.option("--state-dir", type=FILE, help="Folder of the journal."),
-        click.option("--no-config", is_flag=True, help="Ignore every configuration file."),
-        click.option(
-            "--config", type=FILE, help="Configuration file; otherwise $FORWARDER_CONFIG or the user's config folder."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def working(command: F) -> F:
-    """`configured`, and what the commands that deliver events have in common."""
-    for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Same as --log-level debug."),
-        click.option(
-            "--log-format",
-            type=click.Choice(["auto", "text", "logfmt", "json"]),
-            default="auto",
-            show_default=True,
-            help="Of the log on stderr; auto is text on a terminal, else logfmt.",
-        ),
-        click.option(
-            "--log-level",
-            type=click.Choice(["debug", "info", "warning", "error"]),
-            default="info",
-            show_default=True,
-            help="Least level that is logged.",
-        ),
-        click.option(
-            "--format",
-            "stdout_format",
-            type=click.Choice(["auto", "json", "pretty"]),
-            help="Of events on standard output: JSON lines or a live feed; auto is the feed on a terminal.",
-        ),
-        click.option("--redaction", type=LEVELS, help="Level of every sink that asks for no stricter one."),
-    ):
-        command = option(command)
-    return configured(command)
 
 
 @click.group(cls=Command, epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -221,7 +152,7 @@ def check(**options: Any) -> None:
     """
     from forwarder.app.check import check as check_settings
 
-    report = check_settings(_settings(options))
+    report = check_settings(settings_of(options))
     for line in report.lines:
         click.echo(line)
     for problem in report.problems:
@@ -243,7 +174,7 @@ def status(as_json: bool, **options: Any) -> None:
     from forwarder.app.status import read_report
     from forwarder.app.status_text import report_lines
 
-    settings = _settings(options)
+    settings = settings_of(options)
     report = read_report(settings.state_dir, max_bytes=settings.journal.max_bytes)
     if as_json:
         click.echo(msgspec.json.encode(report))
@@ -295,7 +226,7 @@ def redact(file: Any, as_json: bool, **options: Any) -> None:
 
     from forwarder.app.redact_file import examine, report_lines
 
-    report = examine(file, _settings(options))
+    report = examine(file, settings_of(options))
     if as_json:
         click.echo(msgspec.json.encode(report))
         return
@@ -303,24 +234,9 @@ def redact(file: Any, as_json: bool, **options: Any) -> None:
         click.echo(line)
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    if options["config"] and options["no_config"]:
-        raise click.UsageError("--config and --no-config exclude each other")
-    from forwarder.app.config import load
-
-    settings = load(
-        path=options["config"],
-        is_ignored=options["no_config"],
-        state_dir=options["state_dir"],
-        redaction=options.get("redaction"),
-    )
-    chosen = options.get("stdout_format")
-    return settings.with_format(chosen) if chosen else settings
-
-
 def _start(options: dict[str, Any]) -> Settings:
     """Settings, with the log set up so that every line of it passes the configured rules."""
-    settings = _settings(options)
+    settings = settings_of(options)
     from forwarder.app.assembly import make_redactor
 
     level = "debug" if options["verbose"] else options["log_level"]
