@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench clean
+.PHONY: help run demo test soak lint bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -20,6 +20,9 @@ demo: .venv/installed  ## play recorded sessions through the real pipeline; no a
 
 test: .venv/installed-test  ## the whole test suite (ARGS="-k words" and others are passed on to pytest)
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+soak: .venv/installed-test  ## break a running forwarder for 30 minutes (ARGS="--seconds 600 --seed 7" chooses)
+	$(BIN)/python -m tests.process.faults $(ARGS)
 
 lint: .venv/installed-lint  ## style, format and types
 	$(BIN)/ruff check

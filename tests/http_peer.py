@@ -29,16 +29,25 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-Trouble = Literal["reset_before_body", "reset_in_body", "reset_after_body", "half_answer", "silence"]
-TAKEN_IN = {"reset_after_body", "half_answer", "silence"}  # the peer has the whole body, only the sender cannot know
+Trouble = Literal[
+    "reset_before_body", "reset_in_body", "reset_after_body", "half_answer", "wrong_length", "slow_reading", "silence"
+]
+TAKEN_IN = {
+    "reset_after_body",
+    "half_answer",
+    "wrong_length",
+    "silence",
+}  # the peer has the whole body, only the sender cannot know
+SIPS = 10  # in which a slow reader takes a body
 
 
 @dataclass(frozen=True)
 class Reply:
     """What one request is answered: `status` after `delay_seconds`, or a `trouble` in its place.
 
-    ``reset_*`` ends the connection with a TCP reset, ``half_answer`` closes it inside a 200, and ``silence`` never
-    answers.
+    ``reset_*`` ends the connection with a TCP reset, ``half_answer`` closes it inside a 200, ``wrong_length`` sends
+    more than its head announced, and ``silence`` never answers. ``slow_reading`` takes the body in `SIPS` with
+    `delay_seconds` between them, and then answers `status`.
     """
 
     status: int = 200
@@ -98,6 +107,22 @@ class HttpPeer:
         """Answer the next requests so, one reply each; after them with `otherwise`."""
         self._script.extend(replies)
 
+    def forget_script(self) -> None:
+        """Answer with `otherwise` from now on."""
+        self._script.clear()
+
+    def judge(self, request: Request, reply: Reply) -> Reply:
+        """The reply to a request that was read whole; a subclass may look into the body."""
+        return reply
+
+    def take_in(self, request: Request) -> None:
+        """Keep a request that is answered with success, or was read whole before the connection broke."""
+        self.accepted.append(request)
+
+    def remember(self, request: Request) -> None:
+        """Keep a request that was read whole, whatever it is answered."""
+        self.requests.append(request)
+
     async def wait_for(self, requests: int) -> None:
         """Return when so many requests have been read."""
         async with self._arrived:
@@ -146,15 +171,19 @@ class HttpPeer:
         reply = self._script.popleft() if self._script else self.otherwise
         if reply.trouble == "reset_before_body":
             return _reset(writer)
-        body = await reader.readexactly(size // 2 if reply.trouble == "reset_in_body" else size)
+        if reply.trouble == "slow_reading":
+            body = await _in_sips(reader, size, reply.delay_seconds)
+        else:
+            body = await reader.readexactly(size // 2 if reply.trouble == "reset_in_body" else size)
         if reply.trouble == "reset_in_body":
             return _reset(writer)
 
         request = Request(method, path, headers, body)
+        reply = self.judge(request, reply)
         if reply.trouble in TAKEN_IN or 200 <= reply.status < 300:
-            self.accepted.append(request)
+            self.take_in(request)
         async with self._arrived:
-            self.requests.append(request)
+            self.remember(request)
             self._arrived.notify_all()
         return await self._answer(reader, writer, reply)
 
@@ -163,10 +192,11 @@ class HttpPeer:
             return _reset(writer)
         if reply.trouble == "silence":
             return bool(await reader.read(1))  # until the other side gives up
-        if reply.delay_seconds:
+        if reply.delay_seconds and reply.trouble != "slow_reading":
             await asyncio.sleep(reply.delay_seconds)
         reason = HTTPStatus(reply.status).phrase
-        headers = {"Content-Length": str(len(reply.body)), **reply.headers}
+        length = len(reply.body) - 1 if reply.trouble == "wrong_length" else len(reply.body)
+        headers = {"Content-Length": str(length), **reply.headers}
         lines = [f"HTTP/1.1 {reply.status} {reason}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         is_half = reply.trouble == "half_answer"
         writer.write(
@@ -177,6 +207,14 @@ class HttpPeer:
             writer.close()
             return False
         return True
+
+
+async def _in_sips(reader: asyncio.StreamReader, size: int, pause_seconds: float) -> bytes:
+    body = b""
+    while len(body) < size:
+        await asyncio.sleep(pause_seconds)
+        body += await reader.readexactly(min(size - len(body), -(-size // SIPS)))
+    return body
 
 
 def _reset(writer: asyncio.StreamWriter) -> bool:
