@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forwarder.errors import AlreadyRunning, StateError
@@ -30,8 +30,8 @@ def held(folder: Path) -> Generator[None]:
             raise AlreadyRunning(
                 f"another forwarder (process {holder}) is at work in {folder}; stop it, or use another --state-dir"
             ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk: the number is only what another process is told
+            os.ftruncate(lock, os.pwrite(lock, f"{os.getpid()}\n".encode(), 0))
         yield
     finally:
         os.close(lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Generator
@@ -62,6 +63,17 @@ def test_the_folder_may_be_held_again(tmp_path: Path) -> None:
             pass
 
     assert (tmp_path / "state" / "lock").exists()
+
+
+def test_the_folder_is_held_although_its_disk_is_full(tmp_path: Path) -> None:
+    """The lock needs no room, only the number in it does: what a full disk means is for the journal to say."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with held(tmp_path / "state"), pytest.raises(AlreadyRunning, match="process unknown"), held(tmp_path / "state"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_only_the_user_may_look_inside(tmp_path: Path) -> None:
