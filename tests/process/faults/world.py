@@ -130,7 +130,7 @@ class World:
         """SIGKILL, as it may come at any moment."""
         self.check_alive()
         if self.process is not None:
-            self.process.kill()
+            self.signal(signal.SIGKILL)
             await self.process.wait()
             self.process = None
             self.faults["kill"] += 1
@@ -140,8 +140,8 @@ class World:
         self.check_alive()
         if self.process is None:
             return
-        self.process.send_signal(signal.SIGCONT)
-        self.process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 status = await self.process.wait()
@@ -155,10 +155,13 @@ class World:
             raise Broken(f"asked to stop, it ended with {status}\n{self.tail_of_log()}")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal if it runs."""
+        """Send a signal if it runs.
+
+        Not by `Process.send_signal`: that reaps a child which has just died, and its status would be unknown.
+        """
         if self.is_running and self.process:
             with suppress(ProcessLookupError):
-                self.process.send_signal(number)
+                os.kill(self.process.pid, number)
 
     def limit(self, which: int, value: int | None) -> None:
         """Set one of the running process's limits; None takes the limit away again.
@@ -208,21 +211,28 @@ class World:
     # The end of a round.
 
     async def settle(self) -> None:
-        """Heal, let everything arrive, stop in order, and look. Raises `Broken`."""
+        """Heal, start anew, let everything arrive, stop in order, and look. Raises `Broken`."""
         self.heal()
         await self.stop()
         self._is_starved = False
         self.home.finish()
         await self.start()
-        owed = self.home.owed()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        self.check(self.home.owed(), await self.ended(has_all=await self.arrived()))
+
+    async def arrived(self) -> bool:
+        """Return once every destination has what it is owed, without a restart; False if that never happens."""
+        owed, deadline = self.home.owed(), time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
+            if self.is_at_work and all(owed <= facts.keys() for facts in (await self.found()).values()):
+                return True
             await asyncio.sleep(0.1)
             self.check_alive()
-            if self.is_at_work and all(owed <= found.keys() for found in (await self.found()).values()):
-                break
-        await self.stop(is_final=time.monotonic() < deadline)
-        self.check(owed, await self.found())
+        return False
+
+    async def ended(self, *, has_all: bool) -> dict[str, Counter[str]]:
+        """Stop it and return what is found then; it may be late only when something has not arrived."""
+        await self.stop(is_final=has_all)
+        return await self.found()
 
     async def found(self) -> dict[str, Counter[str]]:
         """Facts at each destination, as often as they are there."""
@@ -293,7 +303,7 @@ async def world(folder: Path) -> AsyncGenerator[World]:
             yield one
     finally:
         if one.process is not None and one.process.returncode is None:
-            one.process.kill()
+            one.signal(signal.SIGKILL)
             await one.process.wait()
         if one.is_small_disk:
             await asyncio.to_thread(subprocess.run, ["umount", "-l", str(one.disk)], check=True)
