@@ -10,6 +10,7 @@ import structlog
 
 from forwarder.app.assembly import loosest, transform_for
 from forwarder.app.config import SinkSettings
+from forwarder.app.redelivery import Redelivery
 from forwarder.app.stopping import Stop
 from forwarder.clock import Clock
 from forwarder.delivery.selection import Selection
@@ -25,8 +26,9 @@ _log = structlog.get_logger(__name__)
 class Delivery:
     """The senders of all sinks while they run; made by `delivering`."""
 
-    def __init__(self, senders: Mapping[str, Sender], journal: Journal) -> None:
+    def __init__(self, senders: Mapping[str, Sender], journal: Journal, redelivery: Redelivery) -> None:
         self.senders = senders
+        self.redelivery = redelivery
         self._journal = journal
         self._gone: set[str] = set()
         self._waited_for: dict[str, asyncio.Task[None]] = {}
@@ -90,7 +92,9 @@ async def delivering(
             )
             for name, sink in sinks.items()
         }
-        delivery = Delivery(senders, journal)
+        redelivery = Redelivery(journal, senders, settings, level=level, redactor=redactor)
+        await redelivery.take_up(await journal.asked_letters())  # what a crash interrupted goes before what is new
+        delivery = Delivery(senders, journal, redelivery)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(_deliver(sender, delivery, stop)) for sender in senders.values()]
             try:

@@ -17,10 +17,12 @@ from forwarder.app.delivering import Delivery, delivering
 from forwarder.app.discovery import gone_for_good, report_present
 from forwarder.app.draining import drain, ended
 from forwarder.app.exits import Exit
-from forwarder.app.intake import Intake
+from forwarder.app.intake import Intake, MakeMapper
 from forwarder.app.problems import Problems
 from forwarder.app.quiet import QuietWatch, whole_files
 from forwarder.app.registry import make_sink
+from forwarder.app.remapping import Remapping
+from forwarder.app.retrying import take_up_letters
 from forwarder.app.state_folder import held
 from forwarder.app.state_shapes import renew_states
 from forwarder.app.status_note import StatusNote
@@ -117,34 +119,27 @@ class Forwarding:
         encoder = make_encoder(settings, self._redactor)
         announce = loss_announcer(settings, encoder, clock)
         committer = Committer(journal, clock, on_full=settings.journal.on_full, announce=announce)
+        make_mapper = mapper_maker(settings, self._redactor, encoder, clock=clock)
         intake = Intake(
             follower,
             committer,
             journal,
             sources=self._sources,
-            make_mapper=mapper_maker(settings, self._redactor, encoder, clock=clock),
+            make_mapper=make_mapper,
             on_progress=lambda row, _: problems.solved(row.path),
             quiet=quiet,
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds)
-        status = StatusNote(
-            journal,
-            delivery,
-            committer,
-            watch,
-            problems,
-            redactor=self._redactor,
-            clock=clock,
-            started=self._started,
-        )
+        status = self._status_note(journal, delivery, committer, watch, problems)
         async with asyncio.TaskGroup() as tasks:
             reading = [
                 tasks.create_task(intake.run()),
                 tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
             ]
             reading.append(tasks.create_task(quiet.run()))
-            keeping = [tasks.create_task(status.run()), tasks.create_task(self._prune(journal, index))]
+            retrying = self._retry(journal, delivery, committer, make_mapper)
+            keeping = [tasks.create_task(one) for one in (status.run(), self._prune(journal, index), retrying)]
             committing = tasks.create_task(committer.run())
             found = await report_present(
                 await watch.sweep(is_full=True),
@@ -165,6 +160,27 @@ class Forwarding:
             await ended([committing, *keeping])
             await status.write(is_running=False)
         return exit_status
+
+    def _status_note(
+        self, journal: Journal, delivery: Delivery, committer: Committer, watch: Watch, problems: Problems
+    ) -> StatusNote:
+        return StatusNote(
+            journal,
+            delivery,
+            committer,
+            watch,
+            problems,
+            redactor=self._redactor,
+            clock=self._clock,
+            started=self._started,
+        )
+
+    async def _retry(self, journal: Journal, delivery: Delivery, committer: Committer, make_mapper: MakeMapper) -> None:
+        """Try dead letters again when somebody asks for it."""
+        remapping = Remapping(
+            journal, committer, self._sources, make_mapper, max_line_bytes=self._settings.max_line_bytes
+        )
+        await take_up_letters(journal, [delivery.redelivery.take_up, remapping.take_up], self._clock)
 
     async def _prune(self, journal: Journal, index: StreamIndex) -> None:
         """Now and then drop what need not be kept: old events that were delivered, files that are gone for good."""

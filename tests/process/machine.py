@@ -103,21 +103,34 @@ class Machine:
             raise Failed(f"ended with {process.returncode}: {err.decode()[-2000:]}")
         return [json.loads(line) for line in out.splitlines()]
 
+    async def said(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and both outputs of a command that looks at this machine's state folder."""
+        process = await asyncio.create_subprocess_exec(
+            *[FORWARDER, *arguments, "--config", str(self.config), "--state-dir", str(self.state)],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.env(),
+            cwd=self.folder,
+        )
+        out, _ = await process.communicate()
+        return process.returncode or 0, out.decode()
+
     def env(self) -> dict[str, str]:
         """A home of its own, so that nothing of the developer's configuration is found."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}
 
     def journalled(self) -> list[Event]:
         """All events in the journal, in order."""
-        bodies = [row[0] for row in self._rows("SELECT body FROM batches ORDER BY first")]
+        bodies = [row[0] for row in self.rows("SELECT body FROM batches ORDER BY first")]
         return [json.loads(line) for body in bodies for line in body.splitlines()]
 
     def is_read(self) -> bool:
         """Whether the journal's checkpoints stand at the ends of all of the agent's files."""
-        offsets = dict(self._rows("SELECT path, offset FROM streams"))
+        offsets = dict(self.rows("SELECT path, offset FROM streams"))
         return all(offsets.get(str(path)) == path.stat().st_size for path in self.home.rglob("rollout-*.jsonl"))
 
-    def _rows(self, query: str) -> list[Any]:
+    def rows(self, query: str) -> list[Any]:
+        """What the journal answers; nothing while there is none."""
         path = self.state / "journal.sqlite3"
         if not path.exists():
             return []

@@ -1,0 +1,99 @@
+"""The commands that look inside: where an event is, what was refused, what the journal holds and what a sink gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from forwarder.app.cli_options import configured, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from forwarder.app.letters import Choice
+
+as_text_or_json = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+
+
+@click.group(name="dead-letters")
+def dead_letters() -> None:
+    """Records that could not be mapped and events that a sink refused: look, try again, or drop."""
+
+
+@dead_letters.command(name="list")
+@as_text_or_json
+@configured
+def list_letters(output_format: str, **options: Any) -> None:
+    """List the dead letters, oldest first, and how many there are for which reason."""
+    from forwarder.app.letters import list_lines, read
+
+    report = read(settings_of(options).state_dir)
+    _print(report, list_lines(report), output_format)
+
+
+@dead_letters.command()
+@click.argument("letter", type=int, metavar="ID")
+@as_text_or_json
+@configured
+def show(letter: int, output_format: str, **options: Any) -> None:
+    """Print one dead letter with what is kept of its content: scrubbed, and cut as the level says."""
+    from forwarder.app.letters import find, show_lines
+
+    found = find(settings_of(options).state_dir, letter)
+    _print(found, show_lines(found), output_format)
+
+
+def chosen(command: Any) -> Any:
+    """Which letters a command is about."""
+    for option in (
+        click.option("--source", metavar="NAME", help="Those of this source."),
+        click.option("--sink", metavar="NAME", help="Those of this sink."),
+        click.option("--all", "is_all", is_flag=True, help="All of them."),
+        click.argument("letters", nargs=-1, type=int, metavar="[ID]..."),
+    ):
+        command = option(command)
+    return command
+
+
+@dead_letters.command()
+@chosen
+@configured
+def retry(letters: tuple[int, ...], is_all: bool, sink: str | None, source: str | None, **options: Any) -> None:
+    """Have events delivered to their sink again, and records mapped again from their files.
+
+    The running forwarder does so within seconds; without one, the next that is started.
+    """
+    from forwarder.app.letters import retry as ask
+
+    click.echo(ask(settings_of(options).state_dir, _choice(letters, is_all=is_all, sink=sink, source=source)))
+
+
+@dead_letters.command()
+@chosen
+@configured
+def drop(letters: tuple[int, ...], is_all: bool, sink: str | None, source: str | None, **options: Any) -> None:
+    """Forget dead letters for good."""
+    from forwarder.app.letters import drop as forget
+
+    click.echo(forget(settings_of(options).state_dir, _choice(letters, is_all=is_all, sink=sink, source=source)))
+
+
+def _choice(letters: tuple[int, ...], *, is_all: bool, sink: str | None, source: str | None) -> Choice:
+    from forwarder.app.letters import Choice
+
+    if sum(map(bool, (letters, is_all, sink, source))) != 1:
+        raise click.UsageError("say which: some IDs, --all, --sink NAME or --source NAME")
+    return Choice(letters, sink=sink, source=source)
+
+
+def _print(found: object, lines: Iterable[str], output_format: str) -> None:
+    if output_format == "json":
+        import msgspec
+
+        click.echo(msgspec.json.encode(found))
+        return
+    for line in lines:
+        click.echo(line)
