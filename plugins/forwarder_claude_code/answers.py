@@ -64,5 +64,7 @@ def _model(state: Transcript, line: Line, at: Moment) -> Iterable[Event]:
 def _on_failure(state: Transcript, line: Line, at: Moment) -> list[Event]:
     """The error that Claude Code shows in place of an answer."""
     kind = line.error if isinstance(line.error, str) else None
-    failed = facts.model_error(at, state.turn.key or line.uuid or "", kind, text_of(line), line.apiErrorStatus)
-    return [failed, *(turns.end(state, at, "failed") if at.session.actor is None and not line.isSidechain else ())]
+    is_main = at.session.actor is None and not line.isSidechain
+    key = (state.turn.key if is_main else None) or line.uuid or ""  # a side chain's error is none of the turn's
+    failed = facts.model_error(at, key, kind, text_of(line), line.apiErrorStatus)
+    return [failed, *(turns.end(state, at, "failed") if is_main else ())]

@@ -50,6 +50,14 @@ class Moment:
         self.is_inferred = is_inferred
 
 
+def of_main(at: Moment) -> Moment:
+    """The same in the main thread's name."""
+    if at.session.actor is None:
+        return at
+    session = Session(agent=at.session.agent, id=at.session.id, cwd=at.session.cwd)
+    return Moment(at.time, session, turn=at.turn, is_inferred=at.is_inferred)
+
+
 def session_start(at: Moment, reason: Reason, model: str | None = None, entrypoint: str | None = None) -> SessionStart:
     """The one start of a session; of a resumed one see `hooks`, which alone know it."""
     return SessionStart(

@@ -132,7 +132,10 @@ def _on_prompt(telling: Telling) -> Iterable[Event]:
     text = hook.prompt or ""
     yield from _started(telling)
     telling.told()
+    telling.answered()
     if hook.prompt_id is None or live.is_open:
+        if hook.prompt_id is not None and live.activity == "waiting_permission":
+            yield from telling.becomes("working", hook.prompt_id)
         return  # before its turn was over: whether it steers that turn, and under which id, the transcript knows
     live.prompt, live.prompted, live.calls = hook.prompt_id, None if at.is_inferred else at.time, 0
     live.is_open = True
@@ -145,9 +148,13 @@ def _on_prompt(telling: Telling) -> Iterable[Event]:
 
 
 def _on_stop(telling: Telling) -> Iterable[Event]:
+    """A hook can keep a turn going that has stopped; then it stops again, for which the prompt's id is no cause."""
+    hook = telling.hook
     yield from _turn_end(telling, "completed")
-    if telling.hook.prompt_id is not None and not telling.hook.background_tasks:
-        yield from telling.becomes("waiting_input", telling.hook.prompt_id)
+    if hook.prompt_id is None or hook.agent_id is not None or hook.background_tasks:
+        return
+    again = f" again {telling.occurrence('stop')}" if hook.stop_hook_active else ""
+    yield from telling.becomes("waiting_input", hook.prompt_id + again)
 
 
 def _on_stop_failure(telling: Telling) -> Iterable[Event]:
@@ -166,10 +173,12 @@ def _turn_end(telling: Telling, outcome: TurnOutcome) -> Iterable[Event]:
     if hook.agent_id is not None:
         return
     live.is_open = False
+    telling.answered()
     if hook.prompt_id is None or hook.prompt_id != live.prompt:
         return
-    is_timed = live.prompted is not None and not at.is_inferred
-    duration = milliseconds(at.time) - milliseconds(live.prompted) if is_timed and live.prompted else None
+    duration = None
+    if live.prompted is not None and not at.is_inferred:
+        duration = max(0, milliseconds(at.time) - milliseconds(live.prompted))  # clocks are set back at times
     yield facts.turn_end(at, hook.prompt_id, hook.prompt_id, outcome, calls=live.calls, duration_ms=duration)
 
 

@@ -190,6 +190,7 @@ class Hook(Struct, gc=False):
     error_details: Any = None
     is_interrupt: bool | None = None
     last_assistant_message: str | None = None
+    stop_hook_active: bool | None = None
     background_tasks: list[Any] | None = None
     message: str | None = None
     notification_type: str | None = None

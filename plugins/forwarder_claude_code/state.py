@@ -74,16 +74,21 @@ class Transcript(Struct):
 
 
 class OpenHook(Struct, array_like=True):
-    """A call of which a hook told the start. `input` is a digest of tool and input: PermissionRequest has no id."""
+    """A call of which a hook told the start. `input` is a digest of tool and input: PermissionRequest has no id.
+
+    `is_asked`: a person is to allow it.
+    """
 
     tool: str
     input: str
+    is_asked: bool = False
 
 
 class Live(Struct):
     """One session as a spool tells of it. `start` is held back until something is asked of the session.
 
     `last` is a digest of the event before, if it was one that has no id; `prompt` and `calls` belong to the open turn.
+    `ended` are the latest calls that are over: a hook that is registered twice, or late, starts them no second time.
     """
 
     start: datetime | None = None
@@ -97,6 +102,7 @@ class Live(Struct):
     is_open: bool = False
     calls: int = 0
     open: dict[str, OpenHook] = {}
+    ended: dict[str, None] = {}
     agents: dict[str, str] = {}
 
 

@@ -42,10 +42,15 @@ class Telling:
         return count
 
     def becomes(self, activity: Activity, cause: str) -> Iterable[Event]:
-        """The session's state, if it is another than before."""
+        """The session's state, if it is another than before. It has one, whichever of its agents asks a person."""
         before, self.live.activity = self.live.activity, activity
-        if before != activity and self.hook.agent_id is None:
-            yield facts.session_state(self.at, activity, cause, before)
+        if before != activity:
+            yield facts.session_state(facts.of_main(self.at), activity, cause, before)
+
+    def answered(self) -> None:
+        """No dialog is open any more: nothing tells that one was dismissed, but only without one is there a prompt."""
+        for call in self.live.open.values():
+            call.is_asked = False
 
     def told(self) -> None:
         """Something that has an id was told in between."""

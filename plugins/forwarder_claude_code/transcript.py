@@ -33,7 +33,7 @@ IGNORED = frozenset({
 })  # fmt: skip
 IGNORED_NOTES = frozenset({
     "stop_hook_summary", "turn_duration", "local_command", "informational", "memory_saved", "away_summary",
-    "microcompact_boundary", "scheduled_task_fire", "bridge_status", "agents_killed", "permission_retry",
+    "microcompact_boundary", "scheduled_task_fire", "bridge_status", "permission_retry",
 })  # fmt: skip
 ENTRYPOINTS = {"cli": "cli", "sdk-cli": "sdk", "sdk-ts": "sdk", "sdk-py": "sdk", "claude-vscode": "ide"}
 WARMUP = "Warmup"  # agents that 2.0.77 starts by itself, three per process
@@ -51,6 +51,7 @@ def on_line(state: Transcript, line: Line) -> Iterable[Event]:
             return _on_message(state, line)
         case "cost-state":
             state.is_ending = True  # written when the process ends; a call that ends now was killed with it
+            state.background.clear()
             return usage.on_cost_state(state, line)
         case "queue-operation" if state.session is None and state.own_start is None:
             state.own_start = line.timestamp
@@ -181,9 +182,9 @@ def as_submitted(text: str) -> str:
 
 
 def _ended_agent(state: Transcript, at: Moment, text: str) -> Iterable[Event]:
-    """A background agent's end, as Claude Code tells it to the model."""
-    if (task := _TASK.search(text)) is not None:
-        state.background.pop(task[1], None)
+    """A background agent's end, as Claude Code tells it to the model; of commands in the background it tells it too."""
+    if (task := _TASK.search(text)) is not None and task[1] in state.background:
+        del state.background[task[1]]
         yield facts.agent_end(at, task[1], None, task[2])
 
 
@@ -197,6 +198,9 @@ def _on_note(state: Transcript, line: Line, at: Moment, *, is_first: bool) -> li
             return [_compaction(line, at)]
         case "api_error":
             return [_retry(line, at)]
+        case "agents_killed":
+            state.background.clear()
+            return []
         case "stop_hook_summary" if at.session.actor is None:
             return turns.end(state, at, "completed")
         case "compact_boundary" | None:

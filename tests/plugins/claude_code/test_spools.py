@@ -333,6 +333,71 @@ def test_a_request_for_permission_finds_its_call() -> None:
     assert [one.state for one in only(SessionState, events)] == ["working", "waiting_permission", "working"]
 
 
+def states(*lines: bytes) -> list[str]:
+    return [one.state for one in only(SessionState, spooled(*lines))]
+
+
+def test_two_equal_calls_are_asked_about_one_by_one() -> None:
+    """Each request finds a call of its own."""
+    pair = [tool_hook("PreToolUse", "toolu_1"), tool_hook("PreToolUse", "toolu_2")]
+    asked = tool_hook("PermissionRequest", None)
+    between = tool_hook("PreToolUse", "toolu_3", tool_input={"command": "x"})
+    events = spooled(ASK, *pair, asked, between, asked)
+
+    assert [one.call_id for one in only(Permission, events)] == ["toolu_2", "toolu_1"]
+
+
+def test_while_a_dialog_is_open_the_end_of_another_call_changes_nothing() -> None:
+    """Parallel calls go on; the person is still asked."""
+    other = [tool_hook(event, "toolu_2", tool_input={"command": "x"}) for event in ("PreToolUse", "PostToolUse")]
+    asking = [ASK, tool_hook("PreToolUse"), other[0], tool_hook("PermissionRequest", None), other[1]]
+
+    assert states(*asking) == ["working", "waiting_permission"]
+    assert states(*asking, tool_hook("PostToolUse")) == ["working", "waiting_permission", "working"]
+
+
+def test_an_agents_dialog_makes_the_session_wait() -> None:
+    """The person is asked all the same; the state is the session's and not the agent's."""
+    lines = [
+        tool_hook(event, call, agent_id="a1")
+        for event, call in (("PreToolUse", CALL), ("PermissionRequest", None), ("PostToolUse", CALL))
+    ]
+
+    assert states(ASK, *lines) == ["working", "waiting_permission", "working"]
+    assert {one.session.actor for one in only(SessionState, spooled(ASK, *lines))} == {None}
+
+
+def test_a_refusal_where_nobody_sits_lets_the_session_go_on() -> None:
+    """Without a terminal the request is answered at once; only the batch tells."""
+    refused = "Claude requested permissions to use Bash, but you haven't granted it yet."
+    call: dict[str, object] = {"tool_name": "Bash", "tool_use_id": CALL, "tool_response": refused}
+    lines = [tool_hook("PreToolUse"), tool_hook("PermissionRequest", None), hook("PostToolBatch", tool_calls=[call])]
+
+    assert states(ASK, *lines) == ["working", "waiting_permission", "working"]
+
+
+def test_a_prompt_behind_a_dismissed_dialog_shows_that_the_session_works() -> None:
+    """Esc fires no hook: neither an end of the call nor a Stop. The dialog is not waited for in later turns either."""
+    dismissed = [ASK, tool_hook("PreToolUse"), tool_hook("PermissionRequest", None)]
+    later = hook("UserPromptSubmit", SECOND, prompt="rather this")
+    again = [
+        tool_hook("PreToolUse", "toolu_2", tool_input={"command": "x"}),
+        tool_hook("PermissionRequest", None, tool_input={"command": "x"}),
+        tool_hook("PostToolUse", "toolu_2", tool_input={"command": "x"}),
+    ]
+
+    assert states(*dismissed, later, *again) == ["working", "waiting_permission"] * 2 + ["working"]
+
+
+def test_a_turn_that_a_hook_keeps_going_works_until_it_stops_again() -> None:
+    """A Stop hook can refuse the stop: the same turn goes on, and the second wait is a fact of its own."""
+    on = [tool_hook("PreToolUse"), tool_hook("PostToolUse"), hook("Stop", stop_hook_active=True)]
+    told = only(SessionState, spooled(ASK, STOP, *on))
+
+    assert [one.state for one in told] == ["working", "waiting_input", "working", "waiting_input"]
+    assert len({one.key for one in told}) == 4
+
+
 # --- agents and states ---
 
 

@@ -95,13 +95,45 @@ def test_what_nobody_submitted_is_no_prompt(spoken: bytes) -> None:
     assert not any("secret" in str(event) for event in events)
 
 
+def launching(agent: str = "a1") -> list[bytes]:
+    """A turn that leaves an agent in the background behind."""
+    launched = {"status": "async_launched", "agentId": agent}
+    use_agent = answer(use(tool="Agent", prompt="go"), stop="tool_use")
+    return [user("hi"), use_agent, result("started", toolUseResult=launched), answer(text("it runs"), at=4)]
+
+
 def test_a_task_notification_is_a_turn_of_the_machine() -> None:
     """It also tells the agent's end."""
     note = "<task-notification><task-id>a1</task-id><status>completed</status></task-notification>"
-    events = read(user(note, turnOrigin="task_notification"), answer(text("a")))
+    events = read(*launching(), user(note, 5, SECOND, turnOrigin="task_notification"), answer(text("a"), at=6))
 
-    assert [start.trigger for start in only(TurnStart, events)] == ["machine"]
+    assert [start.trigger for start in only(TurnStart, events)] == ["human", "machine"]
     assert [(end.child, end.outcome) for end in only(AgentEnd, events)] == [("a1", "completed")]
+
+
+def test_a_command_in_the_background_is_no_agent() -> None:
+    """Its end is told to the model in the same words."""
+    note = "<task-notification><task-id>b7</task-id><status>completed</status></task-notification>"
+
+    assert only(AgentEnd, read(*launching(), user(note, 5, SECOND, turnOrigin="task_notification"))) == []
+
+
+@pytest.mark.parametrize("last", [dumps({"type": "cost-state"}), line("system", 5, subtype="agents_killed")])
+def test_agents_that_died_keep_no_session_busy(last: bytes) -> None:
+    """With their process, whose totals are its last line, or by a person's wish: no notification follows."""
+    events = read(*launching(), last, user("again", 8, SECOND), answer(text("done"), at=9))
+
+    assert [state.state for state in only(SessionState, events)] == ["working", "waiting_input"]
+
+
+def test_a_side_chains_error_is_none_of_the_turns() -> None:
+    """Old releases keep them in the same file."""
+    aside = answer(text("API Error"), at=3, isApiErrorMessage=True, isSidechain=True)
+    last = answer(text("API Error"), at=4, isApiErrorMessage=True)
+    events = read(user("hi"), aside, last)
+
+    assert [error.key for error in only(ModelError, events)] == [("line-3",), (PROMPT,)]
+    assert [end.outcome for end in only(TurnEnd, events)] == ["failed"]
 
 
 def test_a_command_counts_as_it_was_typed() -> None:
@@ -167,12 +199,8 @@ def test_an_error_in_place_of_an_answer_fails_the_turn() -> None:
 
 def test_a_turn_is_over_but_the_session_works_on_for_an_agent_in_the_background() -> None:
     """The person is not waited for yet."""
-    launched = {"status": "async_launched", "agentId": "a1"}
     events = read(
-        user("hi"),
-        answer(use(tool="Agent", prompt="go"), stop="tool_use"),
-        result("started", toolUseResult=launched),
-        answer(text("both run"), at=4),
+        *launching(),
         user("<task-notification><task-id>a1</task-id><status>completed</status></task-notification>", 5, SECOND),
         answer(text("done"), at=6),
     )
