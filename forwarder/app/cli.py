@@ -15,6 +15,7 @@ import click
 from forwarder import __version__
 from forwarder.app.cli_inside import dead_letters
 from forwarder.app.cli_options import LEVELS, configured, factor, moment, settings_of, working
+from forwarder.app.cli_sessions import sessions
 from forwarder.app.exits import Exit
 from forwarder.errors import ForwarderError
 
@@ -61,6 +62,9 @@ class Command(click.Group):
 @click.version_option(__version__, prog_name="forwarder")
 def cli() -> None:
     """Read what coding agents write on this machine and deliver it, correctly counted and with secrets removed."""
+
+
+cli.add_command(sessions)
 
 
 for _command in (dead_letters,):

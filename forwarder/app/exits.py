@@ -23,7 +23,7 @@ class Exit(IntEnum):
 
 _MEANINGS = {
     Exit.OK: "fine",
-    Exit.PROBLEM: "`check` or `status` found something wrong, or a replay left dead letters behind",
+    Exit.PROBLEM: "`check`, `status` or `sessions` found something wrong, or a replay left dead letters behind",
     Exit.USAGE: "wrong arguments or configuration",
     Exit.STATE: "the state folder is in use or cannot be used, or its journal is of a newer release",
     Exit.LATE: "the drain deadline passed before every sink had everything; the journal holds the rest",

@@ -16,6 +16,7 @@ METRICS = {
     "forwarder_journal_bytes": "size of the events that the journal holds now",
     "forwarder_given_up_events_total": "events that a full journal cost, where the configuration says drop",
     "forwarder_unreadable_files": "files that cannot be read at the moment",
+    "forwarder_sessions": "sessions that are live now, by agent and state",
     "forwarder_redacted_secrets_total": "secrets that were replaced, by rule",
     "forwarder_delivered_events_total": "events that a sink acknowledged",
     "forwarder_delivered_batches_total": "batches that a sink acknowledged",
@@ -26,16 +27,17 @@ METRICS = {
 
 
 class Sample(NamedTuple):
-    """One value of one metric; `label` is a name and its value, where there are several of a kind."""
+    """One value of one metric; `labels` are names and their values, where there are several of a kind."""
 
     metric: str
     value: float
-    label: tuple[str, str] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
         """``forwarder_retries_total{sink="team"}``"""
-        return self.metric + (f'{{{self.label[0]}="{self.label[1]}"}}' if self.label else "")
+        labels = ",".join(f'{name}="{value}"' for name, value in self.labels)
+        return f"{self.metric}{{{labels}}}" if labels else self.metric
 
 
 def collect(
@@ -45,19 +47,22 @@ def collect(
     journal_bytes: int,
     given_up: int,
     unreadable_files: int,
+    sessions: Mapping[tuple[str, str], int],
     redacted: Mapping[str, int],
 ) -> Iterator[Sample]:
-    """Every metric as it stands now. `redacted` counts secrets by the rule that found them."""
+    """Every metric as it stands now. `sessions` counts the live ones by agent and state, `redacted` secrets by rule."""
     yield Sample("forwarder_journal_events_total", journal_events)
     yield Sample("forwarder_journal_bytes", journal_bytes)
     yield Sample("forwarder_given_up_events_total", given_up)
     yield Sample("forwarder_unreadable_files", unreadable_files)
+    for (agent, state), count in sessions.items():
+        yield Sample("forwarder_sessions", count, (("agent", agent), ("state", state)))
     for rule, count in redacted.items():
-        yield Sample("forwarder_redacted_secrets_total", count, ("rule", rule))
+        yield Sample("forwarder_redacted_secrets_total", count, (("rule", rule),))
     for sender in senders:
-        label = ("sink", sender.name)
-        yield Sample("forwarder_delivered_events_total", sender.delivered_events, label)
-        yield Sample("forwarder_delivered_batches_total", sender.delivered_batches, label)
-        yield Sample("forwarder_retries_total", sender.retries, label)
-        yield Sample("forwarder_rejected_events_total", sender.dead_lettered, label)
-        yield Sample("forwarder_behind_events", sender.behind, label)
+        labels = (("sink", sender.name),)
+        yield Sample("forwarder_delivered_events_total", sender.delivered_events, labels)
+        yield Sample("forwarder_delivered_batches_total", sender.delivered_batches, labels)
+        yield Sample("forwarder_retries_total", sender.retries, labels)
+        yield Sample("forwarder_rejected_events_total", sender.dead_lettered, labels)
+        yield Sample("forwarder_behind_events", sender.behind, labels)

@@ -14,7 +14,7 @@ from forwarder.app.status_note import BEAT_SECONDS, NOTE, Status
 from forwarder.app.units import show_bytes, show_seconds
 from forwarder.delivery.retry import Circuit
 from forwarder.delivery.status import SenderStatus
-from forwarder.journal import connect_to_read
+from forwarder.journal import WAITING, connect_to_read, read_live_sessions
 from forwarder.tail.compression import COMPRESSED_SUFFIXES
 
 NEARLY_FULL = 0.9
@@ -75,6 +75,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalStatus
     files: list[FileStatus]
     sinks: list[SinkStatus]
+    live_sessions: int
+    waiting_sessions: int
     unread_letters: int
     recent_unread_letters: int
     metrics: dict[str, float]
@@ -92,6 +94,7 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         letters = _letters(connection, since=(now - RECENT).timestamp())
         files = [_file(row, now) for row in connection.execute(_STREAMS)]
         is_running = running_process(connection) is not None
+        sessions = read_live_sessions(connection, now.timestamp())
         sinks = _sinks(connection, note, letters, last=journal.last, is_running=is_running)
     finally:
         connection.close()
@@ -105,10 +108,16 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         journal=journal,
         files=files,
         sinks=sinks,
+        live_sessions=len(sessions),
+        waiting_sessions=sum(row.state in WAITING for row in sessions),
         unread_letters=total,
         recent_unread_letters=recent,
         metrics=note.metrics if note else {},
-        problems=[*_life_problems(note, now, is_running=is_running), *_problems(journal, sinks, recent)],
+        problems=[
+            *life_problems(note, now, is_running=is_running),
+            *_losses(note, is_running=is_running),
+            *_problems(journal, sinks, recent),
+        ],
     )
 
 
@@ -199,7 +208,8 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _life_problems(note: Status | None, now: datetime, *, is_running: bool) -> list[str]:
+def life_problems(note: Status | None, now: datetime, *, is_running: bool) -> list[str]:
+    """What keeps the journal from being up to date."""
     if note is None:
         return ["not running: no forwarder has written a status here"]
     if not is_running:
@@ -210,6 +220,13 @@ def _life_problems(note: Status | None, now: datetime, *, is_running: bool) -> l
         found.append(f"process {note.pid} has not written its status for {show_seconds(silent)}: it hangs")
     if note.journal_problem:
         found.append(f"the journal cannot be written: {note.journal_problem}")
+    return found
+
+
+def _losses(note: Status | None, *, is_running: bool) -> list[str]:
+    if note is None or not is_running:
+        return []
+    found: list[str] = []
     if note.given_up:
         found.append(f'{note.given_up} events were given up: the journal was full and on_full is "drop"')
     return found + [f"{path}: {reason}" for path, reason in note.problems.items()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Protocol
@@ -86,9 +87,15 @@ class StatusNote:
 
     async def write(self, *, is_running: bool) -> None:
         """Write the note now. A full disk is no reason to end: the committer says so already."""
+        try:
+            await self._journal.note(NOTE, msgspec.json.encode(await self._status(is_running=is_running)))
+        except sqlite3.OperationalError as error:
+            _log.debug(f"no status note: {error}")
+
+    async def _status(self, *, is_running: bool) -> Status:
         scrub = self._redactor.scrub
         sinks = {name: sender.status() for name, sender in self._delivery.senders.items()}
-        status = Status(
+        return Status(
             pid=os.getpid(),
             started=self._started,
             time=self._clock.now(),
@@ -98,20 +105,21 @@ class StatusNote:
             watching=self._watch.fallback or "file events and sweeps",
             journal_problem=self._committer.problem,
             given_up=self._committer.given_up,
-            metrics=self._metrics(sinks.values()),
+            metrics=self._metrics(sinks.values(), await self._sessions()),
         )
-        try:
-            await self._journal.note(NOTE, msgspec.json.encode(status))
-        except sqlite3.OperationalError as error:
-            _log.debug(f"no status note: {error}")
 
-    def _metrics(self, sinks: Iterable[SenderStatus]) -> dict[str, float]:
+    async def _sessions(self) -> Counter[tuple[str, str]]:
+        """Live ones by agent and state."""
+        return Counter((row.agent, row.state or "unknown") for row in await self._journal.live_sessions())
+
+    def _metrics(self, sinks: Iterable[SenderStatus], sessions: Mapping[tuple[str, str], int]) -> dict[str, float]:
         samples = collect(
             sinks,
             journal_events=self._journal.last,
             journal_bytes=self._journal.bytes,
             given_up=self._committer.given_up,
             unreadable_files=len(self._problems.by_file),
+            sessions=sessions,
             redacted=self._redactor.counts,
         )
         return {one.name: one.value for one in samples}

@@ -22,6 +22,7 @@ def report_lines(report: Report) -> Iterator[str]:
     )
     for sink in report.sinks:
         yield f"sink       {sink.name}: {_sink(sink)}"
+    yield f"sessions   {report.live_sessions} live, {report.waiting_sessions} waiting"
     yield from _files(report.files)
     if report.unread_letters:
         yield f"letters    {report.unread_letters} records could not be used"

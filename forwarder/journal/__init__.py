@@ -6,6 +6,7 @@ from forwarder.journal.schema import connect_to_read, set_aside
 from forwarder.journal.seen import fact
 from forwarder.journal.sessions import LIVE_SECONDS, WAITING, Said, SessionRow, merged, told
 from forwarder.journal.sessions import read as read_sessions
+from forwarder.journal.sessions import read_live as read_live_sessions
 from forwarder.journal.store import Journal
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "fact",
     "merged",
     "read_letters",
+    "read_live_sessions",
     "read_sessions",
     "set_aside",
     "told",

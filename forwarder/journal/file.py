@@ -161,10 +161,10 @@ class JournalFile:
             connection.execute("DELETE FROM acks WHERE acked < ?", (self.last + 1 if left is None else left,))
         return left
 
-    def sessions(self, *, since: float) -> list[SessionRow]:
-        """The sessions in which something has happened since then, in seconds since 1970."""
+    def live_sessions(self, now: float) -> list[SessionRow]:
+        """The sessions that have not ended and in which something happened lately; `now` in seconds since 1970."""
         with translated(self._path):
-            return sessions.read(self._connection, since=since)
+            return sessions.read_live(self._connection, now)
 
     def forget_sessions(self, *, older_than: float) -> None:
         """Drop the sessions in which nothing has happened since then."""

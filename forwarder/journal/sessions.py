@@ -174,6 +174,11 @@ def read(connection: sqlite3.Connection, *, since: float = -math.inf) -> list[Se
     return [_row(values) for values in connection.execute(f"{_READ} WHERE last >= ?", (since,))]
 
 
+def read_live(connection: sqlite3.Connection, now: float) -> list[SessionRow]:
+    """The live ones."""
+    return [row for row in read(connection, since=now - LIVE_SECONDS) if row.is_live(now)]
+
+
 def forget(connection: sqlite3.Connection, *, older_than: float) -> None:
     """Drop the sessions in which nothing has happened since then."""
     connection.execute("DELETE FROM sessions WHERE last < ?", (older_than,))

@@ -248,8 +248,7 @@ class Journal:
     async def live_sessions(self) -> list[SessionRow]:
         """The sessions that have not ended and in which something happened lately."""
         now = self._clock.now().timestamp()
-        rows = await self._run(lambda: self._file.sessions(since=now - LIVE_SECONDS))
-        return [row for row in rows if row.is_live(now)]
+        return await self._run(lambda: self._file.live_sessions(now))
 
     async def notes(self) -> dict[str, bytes]:
         """All small facts by their names."""

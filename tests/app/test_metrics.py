@@ -26,7 +26,7 @@ SENDER = SenderStatus(
 
 def samples() -> list[Sample]:
     counts = {"journal_events": 10, "journal_bytes": 999, "given_up": 1, "unreadable_files": 6}
-    return list(collect([SENDER], redacted={"aws": 8}, **counts))
+    return list(collect([SENDER], sessions={("acme", "working"): 2}, redacted={"aws": 8}, **counts))
 
 
 def test_every_counter_has_its_own_value_and_label() -> None:
@@ -36,6 +36,7 @@ def test_every_counter_has_its_own_value_and_label() -> None:
         "journal_bytes": 999,
         "given_up_events_total": 1,
         "unreadable_files": 6,
+        'sessions{agent="acme",state="working"}': 2,
         'redacted_secrets_total{rule="aws"}': 8,
         'delivered_events_total{sink="team"}': 5,
         'delivered_batches_total{sink="team"}': 2,
