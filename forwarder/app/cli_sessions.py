@@ -10,7 +10,7 @@ import click
 from forwarder.app.cli_options import configured, settings_of
 from forwarder.app.exits import Exit
 
-STATES = ("waiting_permission", "waiting_input", "idle", "stalled", "working", "unknown", "ended")
+STATES = ("waiting_permission", "waiting_input", "stalled", "working", "idle", "unknown", "ended")
 
 
 @click.command()

@@ -16,8 +16,8 @@ from forwarder.journal import SessionRow, connect_to_read, read_sessions
 
 UNKNOWN = "unknown"  # in place of a state that nobody has told
 
-# Who can be helped by a person comes first, who will not do anything any more last.
-ORDER = ("waiting_permission", "waiting_input", "idle", "stalled", "working", UNKNOWN, "ended")
+# Of those that wait for a person, and then of the others: who needs one most comes first.
+ORDER = ("waiting_permission", "waiting_input", "stalled", "working", "idle", UNKNOWN, "ended")
 
 
 class Found(NamedTuple):
@@ -103,10 +103,10 @@ def json_lines(rows: Iterable[SessionRow], now: datetime) -> Iterable[bytes]:
     return (msgspec.json.encode(as_status(row, now)) for row in rows)
 
 
-def _place(row: SessionRow) -> tuple[int, float, str, str]:
-    """By state, and of these the newest first: the one that a person just left is the one they look for."""
+def _place(row: SessionRow) -> tuple[bool, int, float, str, str]:
+    """Those that wait first, by state, and the newest first: the one that a person just left is looked for."""
     since = row.since if row.since is not None else row.last
-    return ORDER.index(state_of(row)), -since, row.agent, row.session_id
+    return not row.is_waiting, ORDER.index(state_of(row)), -since, row.agent, row.session_id
 
 
 def _time(seconds: float | None) -> str | None:

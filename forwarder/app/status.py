@@ -14,7 +14,7 @@ from forwarder.app.status_note import BEAT_SECONDS, NOTE, Status
 from forwarder.app.units import show_bytes, show_seconds
 from forwarder.delivery.retry import Circuit
 from forwarder.delivery.status import SenderStatus
-from forwarder.journal import WAITING, connect_to_read, read_live_sessions
+from forwarder.journal import connect_to_read, read_live_sessions
 from forwarder.tail.compression import COMPRESSED_SUFFIXES
 
 NEARLY_FULL = 0.9
@@ -109,7 +109,7 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         files=files,
         sinks=sinks,
         live_sessions=len(sessions),
-        waiting_sessions=sum(row.state in WAITING for row in sessions),
+        waiting_sessions=sum(row.is_waiting for row in sessions),
         unread_letters=total,
         recent_unread_letters=recent,
         metrics=note.metrics if note else {},

@@ -4,14 +4,13 @@ from forwarder.journal.letters import ask_again, drop, read_letters
 from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
 from forwarder.journal.schema import connect_to_read, set_aside
 from forwarder.journal.seen import fact
-from forwarder.journal.sessions import LIVE_SECONDS, WAITING, Said, SessionRow, merged, told
+from forwarder.journal.sessions import LIVE_SECONDS, Said, SessionRow, merged, told
 from forwarder.journal.sessions import read as read_sessions
 from forwarder.journal.sessions import read_live as read_live_sessions
 from forwarder.journal.store import Journal
 
 __all__ = [
     "LIVE_SECONDS",
-    "WAITING",
     "Block",
     "Changes",
     "Cursor",

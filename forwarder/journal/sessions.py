@@ -24,7 +24,6 @@ LIVE_SECONDS = 16 * 3600.0
 # Hooks on systems whose `date` knows no fractions tell the end of a session up to a second before what preceded it.
 END_SECONDS = 1.0
 
-WAITING: frozenset[Activity] = frozenset({"waiting_permission", "waiting_input", "idle"})
 _OF_ACTORS: frozenset[Activity] = frozenset({"waiting_permission", "working"})
 _MAX_PID = 2**31 - 1  # what an operating system gives; SQLite refuses what has more than 64 bits
 
@@ -39,8 +38,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a session, or what some of its events tell of it. Times are in seconds since 1970.
 
     `last` is the time of its newest event. `said` is the state that was told last, at `said_at`, of the sub-agent
-    `actor` where it is not the main agent's. `alive` is when it last gave a sign that only a
-    session gives that has not ended.
+    `actor` where it is not the main agent's (its own id where it has a session of its own). `alive` is when it last
+    gave a sign that only a session gives that has not ended.
     """
 
     agent: str
@@ -79,6 +78,11 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
         is_old = self.said_at is not None and self.ended is not None and self.said_at <= self.ended
         return None if is_old else self.said_at  # what it did before it ended and was resumed is no news
 
+    @property
+    def is_waiting(self) -> bool:
+        """A person has to do something. An idle agent has waited for its answer for long, an idle sub-agent is done."""
+        return self.state in ("waiting_permission", "waiting_input") or (self.state == "idle" and self.actor is None)
+
     def is_live(self, now: float) -> bool:
         """It has not ended, and something happened in it lately."""
         return not self.has_ended and self.last >= now - LIVE_SECONDS
@@ -110,7 +114,7 @@ def told(session: Session, at: float, said: Said) -> SessionRow:
         case Said(type="session_state", state="ended"):
             return replace(row, ended=at)
         case Said(type="session_state", state=state):
-            return replace(row, said=state, said_at=at, alive=at - END_SECONDS)
+            return replace(row, said=state, said_at=at, actor=session.actor, alive=at - END_SECONDS)
         case Said(type="turn_start"):
             return replace(row, alive=at - END_SECONDS)
         case _:

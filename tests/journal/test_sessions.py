@@ -131,6 +131,14 @@ def test_a_folder_without_its_branch_keeps_the_branch() -> None:
     assert after(activity(1), activity(2, Session(agent="acme", id="s1", cwd="/home/dev/shop"))).git_branch == "main"
 
 
+def test_an_idle_agent_waits_for_a_person_and_an_idle_sub_agent_does_not() -> None:
+    """The one has asked and got no answer for long, the other is done."""
+    thread = Session(agent="acme", id="s2", actor="s2", parent_id="s1")
+
+    assert (becomes("idle", 1).is_waiting, becomes("idle", 1, thread).is_waiting) == (True, False)
+    assert (becomes("waiting_permission", 1, thread).is_waiting, becomes("working", 1).is_waiting) == (True, False)
+
+
 @pytest.mark.parametrize("pid", [0, -1, 2**31, 2**70])
 def test_a_number_that_is_no_process_is_left_out(pid: int) -> None:
     """Damaged files hold any number; SQLite does not."""
