@@ -126,8 +126,18 @@ class Machine:
 
     def is_read(self) -> bool:
         """Whether the journal's checkpoints stand at the ends of all of the agent's files."""
+        return self.has_read(*self.home.rglob("rollout-*.jsonl"))
+
+    def has_read(self, *paths: Path) -> bool:
+        """Whether the journal's checkpoints stand behind the last whole lines of these files; in a compressed one,
+        whether there is any.
+        """
         offsets = dict(self.rows("SELECT path, offset FROM streams"))
-        return all(offsets.get(str(path)) == path.stat().st_size for path in self.home.rglob("rollout-*.jsonl"))
+        return all(_is_at_end(path, offsets.get(str(path))) for path in paths)
+
+    def last_event(self) -> int:
+        """The number of the last event in the journal."""
+        return max((first + count - 1 for first, count in self.rows("SELECT first, count FROM batches")), default=0)
 
     def rows(self, query: str) -> list[Any]:
         """What the journal answers; nothing while there is none."""
@@ -146,6 +156,12 @@ class Machine:
         """The lines of the archive, of which a kill may have left the last one half."""
         files = sorted((self.folder / "archive").glob("*.jsonl"))
         return [line for path in files for line in path.read_bytes().splitlines()]
+
+
+def _is_at_end(path: Path, offset: int | None) -> bool:
+    if offset == path.stat().st_size or path.suffix == ".zst":
+        return offset is not None
+    return (offset or 0) == path.read_bytes().rfind(b"\n") + 1
 
 
 def ids(events: Iterable[Event]) -> list[str]:
