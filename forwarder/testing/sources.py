@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-
-import msgspec
 
 from forwarder.events import Event
 from forwarder.source import Record, Source
 from forwarder.tail.compression import plain_bytes
 from forwarder.tail.reader import LineReader
+from forwarder.testing.contents import STATE_FILE, Content, check_contents, content_records
+from forwarder.testing.promises import check_cuts, check_elsewhere, check_events, copied, is_refused, mapped
 
 State = TypeVar("State")
 
@@ -40,7 +41,12 @@ def records(content: bytes) -> list[Record]:
 
 
 def check_source(
-    source: Source[Any], sample: Path | bytes, *, path: Path | None = None, stride: int = 1
+    source: Source[Any],
+    sample: Path | bytes | Sequence[Content],
+    *,
+    path: Path | None = None,
+    stride: int = 1,
+    read_at: Sequence[datetime] = (),
 ) -> list[Event]:
     """Read the sample in one go and in pieces, want the same events, and return them. Raises `AssertionError`.
 
@@ -55,17 +61,44 @@ def check_source(
     - A line that is torn, followed by another on the same line, or only NUL bytes is refused, never skipped silently;
       two whole records on one line may also be read as the two that they are.
     - Events can be encoded, have a time zone, and keys that are the same wherever the file lies.
+
+    Of a state file, of which the source's `is_whole` is true, `sample` may also be what it held one after the other,
+    and what happened to it: a list of contents, `Vanished` and `Quiet`; or a folder with a file for each content, in
+    the order of their names. `read_at` says when each was read, else a second lies between them. What is checked:
+
+    - Stopped behind any of them and started again, with the state as the journal keeps it, it goes on the same; and the
+      start itself, which every known file is told of as a `Quiet` of 0 seconds, tells nothing.
+    - A content that is torn, or has the end of a longer one behind it, is refused.
+    - A content that is read again tells nothing but facts that were told: events of the same keys.
+    - `expects` answers for every state, also before the first content, the same each time, without changing it. What
+      may be told while it wants to be told something is never refused; the sample holds nothing that is not expected.
+    - Events and keys as above.
     """
-    where = path or (sample if isinstance(sample, Path) else SAMPLE)
+    where = path or _path(sample)
+    if source.is_whole(where):
+        contents = _contents(sample)
+        assert contents, "the sample holds no contents"
+        return check_contents(source, content_records(contents, read_at), where)
+    assert isinstance(sample, (Path, bytes)), f"`is_whole` is not true of {where}: its sample is a file or bytes"
     lines = records(_content(sample))
     assert lines, "the sample holds no records"
-    events = _check_cuts(source, lines, where, stride)
-    for event in events:
-        _check_event(event)
+    events = check_cuts(source, lines, where, stride=stride, place=lambda number: f"byte {lines[number].offset}")
+    check_events(events)
     _check_bad_lines(source, lines, where, stride)
-    elsewhere, _ = _map(source, lines, source.new_state(Path("/another/place", where.name)))
-    assert elsewhere == events, f"the events depend on the folder of the file: {_difference(events, elsewhere)}"
+    check_elsewhere(source, lines, where, events)
     return events
+
+
+def _path(sample: Path | bytes | Sequence[Content]) -> Path:
+    if isinstance(sample, Path):
+        return min(sample.iterdir()) if sample.is_dir() else sample
+    return SAMPLE if isinstance(sample, bytes) else STATE_FILE
+
+
+def _contents(sample: Path | bytes | Sequence[Content]) -> Sequence[Content]:
+    if isinstance(sample, Path):
+        return [_content(file) for file in (sorted(sample.iterdir()) if sample.is_dir() else [sample])]
+    return [sample] if isinstance(sample, (bytes, str)) else sample
 
 
 def _content(sample: Path | bytes) -> bytes:
@@ -76,42 +109,17 @@ def _content(sample: Path | bytes) -> bytes:
         return plain.read()
 
 
-def _map(source: Source[State], lines: Sequence[Record], state: State) -> tuple[list[Event], State]:
-    """The events of the lines and the state behind them; a refused record is undone, as the engine does it."""
-    events: list[Event] = []
-    for record in lines:
-        before = msgspec.msgpack.encode(state)
-        try:
-            events += list(source.map(record, state))
-        except Exception:  # noqa: BLE001 - stands for the engine's own edge: one record is lost, whatever was raised
-            state = msgspec.msgpack.decode(before, type=type(state))
-    return events, state
-
-
-def _check_cuts(source: Source[State], lines: Sequence[Record], path: Path, stride: int) -> list[Event]:
-    state, all_events = source.new_state(path), list[Event]()
-    for start in range(0, len(lines), stride):
-        piece, saved = lines[start : start + stride], _copy(state)
-        events, state = _map(source, piece, state)
-        resumed, resumed_state = _map(source, piece, saved)
-        place = f"cut at byte {lines[start].offset}"
-        assert resumed == events, f"{place} the events are not the same: {_difference(events, resumed)}"
-        assert _copy(resumed_state) == _copy(state), f"{place} the state is not the same after the next {stride} lines"
-        all_events += events
-    return all_events
-
-
 def _check_bad_lines(source: Source[State], lines: Sequence[Record], path: Path, stride: int) -> None:
     state = source.new_state(path)
     for position, record in enumerate(lines):
         if position % stride == 0:
             for name, line in _spoilt(record.line).items():
                 bad = Record(line, record.offset, len(line), record.first_line)
-                is_told = _is_refused(source, bad, _copy(state)) or (
+                is_told = is_refused(source, bad, copied(state)) or (
                     line == record.line * 2 and _is_read_as_two(source, bad, record, state)
                 )
                 assert is_told, f"byte {record.offset}: {name} is skipped silently"
-        _, state = _map(source, [record], state)
+        _, state = mapped(source, [record], state)
 
 
 def _spoilt(line: bytes) -> dict[str, bytes]:
@@ -125,34 +133,8 @@ def _spoilt(line: bytes) -> dict[str, bytes]:
     }
 
 
-def _is_refused(source: Source[State], record: Record, state: State) -> bool:
-    try:
-        list(source.map(record, state))
-    except Exception:  # noqa: BLE001 - any exception sends the record to the dead letters
-        return True
-    return False
-
-
 def _is_read_as_two(source: Source[State], joined: Record, one: Record, state: State) -> bool:
     """Some agents end their records without a newline: then the records on a line are told like those on two."""
-    events, after = _map(source, [joined], _copy(state))
-    expected, expected_after = _map(source, [one, one], _copy(state))
-    return events == expected and _copy(after) == _copy(expected_after)
-
-
-def _check_event(event: Event) -> None:
-    assert event.key, f"{event} has an empty key"
-    assert event.time.tzinfo is not None, f"{event} has a time without a zone"
-    msgspec.json.encode(event)
-
-
-def _copy(state: State) -> State:
-    """What the journal gives back."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=type(state))
-
-
-def _difference(wanted: Sequence[Event], got: Sequence[Event]) -> str:
-    for one, other in zip(wanted, got, strict=False):
-        if one != other:
-            return f"{one} became {other}"
-    return f"{len(wanted)} events became {len(got)}"
+    events, after = mapped(source, [joined], copied(state))
+    expected, expected_after = mapped(source, [one, one], copied(state))
+    return events == expected and copied(after) == copied(expected_after)
