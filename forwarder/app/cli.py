@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder import __version__
-from forwarder.app.cli_inside import dead_letters
+from forwarder.app.cli_inside import dead_letters, egress, journal, why
 from forwarder.app.cli_options import LEVELS, configured, factor, moment, settings_of, working
 from forwarder.app.cli_sessions import sessions
 from forwarder.app.exits import Exit
@@ -67,7 +67,7 @@ def cli() -> None:
 cli.add_command(sessions)
 
 
-for _command in (dead_letters,):
+for _command in (why, dead_letters, journal, egress):
     cli.add_command(_command)
 
 

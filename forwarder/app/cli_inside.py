@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from forwarder.app.cli_options import configured, settings_of
+from forwarder.app.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +18,22 @@ if TYPE_CHECKING:
 as_text_or_json = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+
+
+@click.command()
+@click.argument("id")
+@as_text_or_json
+@configured
+def why(id: str, output_format: str, **options: Any) -> None:
+    """Say where the event with this ID came from, and what became of it at each sink.
+
+    The beginning of an id is enough where only one event has it. Exit status 1 when it is not in the journal.
+    """
+    from forwarder.app.why import explain, text_lines
+
+    found = explain(id, settings_of(options))
+    _print(found, text_lines(found), output_format)
+    sys.exit(Exit.OK if found.is_in_journal else Exit.PROBLEM)
 
 
 @click.group(name="dead-letters")
@@ -87,6 +105,51 @@ def _choice(letters: tuple[int, ...], *, is_all: bool, sink: str | None, source:
     if sum(map(bool, (letters, is_all, sink, source))) != 1:
         raise click.UsageError("say which: some IDs, --all, --sink NAME or --source NAME")
     return Choice(letters, sink=sink, source=source)
+
+
+@click.group()
+def journal() -> None:
+    """What the journal holds, and whether it is whole; also beside a running forwarder."""
+
+
+@journal.command()
+@as_text_or_json
+@configured
+def stats(output_format: str, **options: Any) -> None:
+    """Print how much the journal holds, from when, of what, and how far each sink is behind."""
+    from forwarder.app.journal_stats import read_stats, stats_lines
+
+    found = read_stats(settings_of(options))
+    _print(found, stats_lines(found), output_format)
+
+
+@journal.command()
+@as_text_or_json
+@configured
+def verify(output_format: str, **options: Any) -> None:
+    """Check everything in the journal against everything else, and the checkpoints against the files.
+
+    Exit status 1 when something is wrong, with each problem named. Nothing is changed.
+    """
+    from forwarder.app.journal_verify import verify as check
+    from forwarder.app.journal_verify import verify_lines
+
+    found = check(settings_of(options))
+    _print(found, verify_lines(found), output_format)
+    sys.exit(Exit.PROBLEM if found.problems else Exit.OK)
+
+
+@click.command()
+@click.argument("sink")
+@as_text_or_json
+@configured
+@click.option("--redaction", type=click.Choice(["full", "preview", "none"]), help="As for run.")
+def egress(sink: str, output_format: str, **options: Any) -> None:
+    """Print which fields of which events leave to SINK, and what happens to each on the way."""
+    from forwarder.app.egress import examine, text_lines
+
+    found = examine(settings_of(options), sink)
+    _print(found, text_lines(found), output_format)
 
 
 def _print(found: object, lines: Iterable[str], output_format: str) -> None:

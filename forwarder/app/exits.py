@@ -23,7 +23,7 @@ class Exit(IntEnum):
 
 _MEANINGS = {
     Exit.OK: "fine",
-    Exit.PROBLEM: "`check`, `status` or `sessions` found something wrong, or a replay left dead letters behind",
+    Exit.PROBLEM: "something was found wrong, or not found, by a command that looks; a replay left dead letters behind",
     Exit.USAGE: "wrong arguments or configuration",
     Exit.STATE: "the state folder is in use or cannot be used, or its journal is of a newer release",
     Exit.LATE: "the drain deadline passed before every sink had everything; the journal holds the rest",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from forwarder.app.status import running_process
 from forwarder.app.units import show_seconds
 from forwarder.delivery import count_dead_letters, list_dead_letters
 from forwarder.errors import ConfigError
-from forwarder.journal import StoredLetter, ask_again, connect_to_read
+from forwarder.journal import StoredLetter, ask_again, reading
 from forwarder.journal import drop as drop_letters
 
 
@@ -86,7 +85,7 @@ class Choice:
 
 def read(folder: Path) -> LetterReport:
     """Everything but the contents. Raises `StateError` without a journal."""
-    with closing(connect_to_read(folder)) as connection:
+    with reading(folder) as connection:
         letters = [_shown(one) for one in list_dead_letters(connection)]
         counted = count_dead_letters(connection)
     reasons = [Reason(letters=one.letters, reason=one.reason, source=one.source, sink=one.sink) for one in counted]
@@ -101,7 +100,7 @@ def find(folder: Path, letter: int) -> Letter:
 
 def retry(folder: Path, choice: Choice) -> str:
     """Ask for the chosen letters to be tried again; returns what will happen. Raises `ConfigError`, `StateError`."""
-    with closing(connect_to_read(folder)) as connection:
+    with reading(folder) as connection:
         chosen = choice.of(list(list_dead_letters(connection)))
         process = running_process(connection)
     ask_again(folder, [one.id for one in chosen], time=time.time())
@@ -133,16 +132,17 @@ def list_lines(report: LetterReport) -> Iterator[str]:
 
 def show_lines(letter: Letter) -> Iterator[str]:
     """One letter for people: what, why, and its content."""
+    times = "once" if letter.attempts == 1 else f"{letter.attempts} times"
     yield f"letter    {letter.letter}, {letter.place}"
     yield f"reason    {letter.reason}"
-    yield f"time      {letter.time:%Y-%m-%d %H:%M:%S} UTC, tried {letter.attempts} times"
+    yield f"time      {letter.time:%Y-%m-%d %H:%M:%S} UTC, tried {times}"
     if letter.is_asked:
         yield "retry     asked for, not made yet"
     yield "content   " + (letter.body or "nothing is kept of it at this level of redaction")
 
 
 def _stored(folder: Path) -> list[StoredLetter]:
-    with closing(connect_to_read(folder)) as connection:
+    with reading(folder) as connection:
         return list(list_dead_letters(connection))
 
 

@@ -2,7 +2,7 @@
 
 from forwarder.journal.letters import ask_again, drop, read_letters
 from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
-from forwarder.journal.schema import connect_to_read, set_aside
+from forwarder.journal.schema import connect_to_read, reading, set_aside
 from forwarder.journal.seen import fact
 from forwarder.journal.sessions import LIVE_SECONDS, Said, SessionRow, merged, told
 from forwarder.journal.sessions import read as read_sessions
@@ -28,6 +28,7 @@ __all__ = [
     "read_letters",
     "read_live_sessions",
     "read_sessions",
+    "reading",
     "set_aside",
     "told",
 ]

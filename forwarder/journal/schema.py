@@ -100,6 +100,18 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def reading(folder: Path) -> Generator[sqlite3.Connection]:
+    """One snapshot of the journal for the block, also while a forwarder is writing. Raises `StateError`."""
+    connection = connect_to_read(folder)
+    try:
+        with translated(folder / FILE_NAME):
+            connection.execute("BEGIN")
+            yield connection
+    finally:
+        connection.close()
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # NORMAL: a power cut may undo the last commits, whole ones, and the source files still hold what they told of.
     connection.executescript(

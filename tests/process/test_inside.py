@@ -77,3 +77,88 @@ async def test_without_a_forwarder_the_next_one_tries_again(machine: Machine) ->
         )
         assert before == []
         assert peer.ids() == ids(machine.journalled())[1:]
+
+
+async def test_an_event_is_followed_from_its_record_to_its_sinks(machine: Machine) -> None:
+    """Beside the running forwarder: pending with the destination's words, then acknowledged."""
+    write(machine, answers=2)
+    (path,) = machine.home.rglob("rollout-*.jsonl")
+    async with HttpPeer() as peer:
+        peer.otherwise = Reply(status=503, body=b"closed for today")
+        machine.configure(team_sink(peer), machine.archive_sink(), prompts_sink(machine))
+        async with machine.running() as process:
+            await machine.until(lambda: len(machine.archived()) == 3, "all is read", process=process)
+            event = machine.archived()[-1]
+            await machine.until(lambda: b"closed for today" in note(machine), "the outage is noted", process=process)
+            waiting = await asked(machine, "why", event["id"][:12])
+            peer.otherwise = Reply()
+            await machine.until(lambda: len(peer.ids()) == 3, "all is delivered", process=process)
+        delivered = await asked(machine, "why", event["id"])
+        status, _ = await machine.said("why", "0" * 32)
+
+    assert (waiting["origin"]["file"], waiting["origin"]["offset"]) == (str(path), event["origin"]["offset"])
+    assert waiting["origin"]["size"] == len(path.read_bytes()[event["origin"]["offset"] :].split(b"\n")[0])
+    fates = {one["sink"]: one for one in waiting["sinks"]}
+    assert "the sink fails since" in fates["team"]["why"]
+    assert "closed for today" in fates["team"]["why"]
+    assert [one["what"] for one in waiting["sinks"]] == ["pending", "acknowledged", "filtered out"]
+    assert [one["what"] for one in delivered["sinks"]] == ["acknowledged", "acknowledged", "filtered out"]
+    assert all("time" in one for one in delivered["sinks"][:2])
+    assert status == 1
+
+
+def prompts_sink(machine: Machine) -> str:
+    return f'[sinks.prompts]\nuse = "jsonl"\npath = "{machine.folder}/prompts/{{date}}.jsonl"\ntypes = ["prompt"]\n'
+
+
+def note(machine: Machine) -> bytes:
+    rows = machine.rows("SELECT value FROM notes WHERE name = 'status'")
+    return bytes(rows[0][0]) if rows else b""
+
+
+async def test_a_journal_is_looked_at_while_it_is_written(machine: Machine) -> None:
+    """What the forwarder itself wrote is whole, and the numbers are those of the events."""
+    write(machine, answers=200)
+    machine.configure(machine.archive_sink())
+    async with machine.running() as process:
+        await machine.until(lambda: len(machine.archived()) == 201, "all is delivered", process=process)
+        status, said = await machine.said("journal", "verify")
+        stats = await asked(machine, "journal", "stats")
+
+    assert (status, said.splitlines()[-1]) == (0, "all is well")
+    assert (stats["events"], stats["sinks"][0]["events"], stats["seen_facts"]) == (201, 0, 201)
+    assert stats["types"] == {"response": 200, "session_start": 1}
+
+
+async def test_a_damaged_journal_is_said_without_a_traceback(machine: Machine) -> None:
+    """Each problem in a sentence; statistics of such a file end with the status of a state that cannot be used."""
+    write(machine, answers=200)
+    machine.configure(machine.archive_sink())
+    async with machine.running() as process:
+        await machine.until(machine.is_read, "everything is read", process=process)
+    journal = machine.state / "journal.sqlite3"
+    content = journal.read_bytes()
+    journal.write_bytes(content[:8192] + bytes(len(content) - 8192))
+    verified, stats = await machine.said("journal", "verify"), await machine.said("journal", "stats")
+
+    assert (verified[0], stats[0]) == (1, 3)
+    assert "is damaged: database disk image is malformed" in verified[1]
+    assert "is damaged: database disk image is malformed" in stats[1]
+    assert "Traceback" not in verified[1] + stats[1]
+
+
+async def test_what_egress_tells_is_what_arrives(machine: Machine) -> None:
+    """With the installed command, over the wire: at level full no text comes along."""
+    write(machine, answers=2)
+    async with HttpPeer() as peer:
+        machine.configure(team_sink(peer, 'redaction = "full"\nrename = { session_id = "session" }\n'))
+        async with machine.running() as process:
+            await machine.until(lambda: len(peer.ids()) == 3, "all is delivered", process=process)
+        told = await asked(machine, "egress", "team")
+        got = next(event for event in peer.events() if event["type"] == "response")
+
+    (fields,) = [one["fields"] for one in told["types"] if one["type"] == "response"]
+    leaving = {one.get("sent_as", one["name"]) for one in fields if one["what"] != "absent"}
+    assert {*got} - {"origin"} <= leaving
+    assert "session" in got
+    assert "text" not in leaving | {*got}
