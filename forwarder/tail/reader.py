@@ -6,7 +6,9 @@ them is their head, and where the search for their end stands.
 
 from __future__ import annotations
 
+import os
 from hashlib import blake2b
+from io import FileIO
 from typing import BinaryIO
 
 from forwarder.source import Record
@@ -46,6 +48,8 @@ class LineReader:
                 records = self._go_on_skipping(data)
             elif data:
                 records = self._cut(data)
+                if self._nuls and not self._rest:
+                    self._skip_hole()
         return records
 
     @property
@@ -73,6 +77,17 @@ class LineReader:
             records = self._records(lines, len(begun) + end, last)
         self._keep(rest)
         return records
+
+    def _skip_hole(self) -> None:
+        """Pass over what a sparse file holds no bytes for: reading 10 GB of nothing would keep other files waiting."""
+        if not isinstance(self._file, FileIO) or not hasattr(os, "SEEK_DATA"):
+            return
+        here, end = self._file.tell(), os.fstat(self._file.fileno()).st_size
+        try:
+            there = self._file.seek(here, os.SEEK_DATA)
+        except OSError:  # no data up to `end`; what was appended since stands behind it
+            there = self._file.seek(max(here, end))
+        self._nuls += there - here
 
     def _keep(self, rest: bytes) -> None:
         """Remember the beginning of a line: of NUL bytes only how many, of a line over the limit only its head."""

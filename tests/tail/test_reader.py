@@ -208,6 +208,33 @@ def test_a_hundred_megabytes_of_nul_bytes_take_no_memory(tmp_path: Path) -> None
     assert measured(path) == f"[(2, 0, 2), (10, {100 << 20}, 10)] True"
 
 
+class Counted(io.FileIO):
+    """A file that knows how often it was read."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        return super().read(-1 if size is None else size)
+
+
+@pytest.mark.parametrize("end", [b"", b'{"late":1}\n'])
+def test_a_hole_of_ten_gigabytes_is_passed_over(tmp_path: Path, end: bytes) -> None:
+    """Reading it would keep every other file waiting for as long as that takes."""
+    path = tmp_path / "sparse.jsonl"
+    with path.open("wb") as file:
+        file.write(b"{}\n")
+        file.truncate(10 << 30)
+        file.seek(10 << 30)
+        file.write(end)
+    with Counted(path) as counted:
+        reader = LineReader(counted, offset=0, max_line_bytes=1 << 20)
+        records = [record for _ in range(3) for record in reader.read()]
+
+    assert [record.line for record in records] == [b"{}", *end.splitlines()]
+    assert counted.reads < 10
+
+
 @pytest.mark.slow
 def test_a_line_of_a_hundred_megabytes_is_not_held(tmp_path: Path) -> None:
     """Agents write whole histories with images as one line."""
