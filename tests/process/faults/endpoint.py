@@ -30,6 +30,7 @@ class Endpoint(HttpPeer):
         self.max_events = 0
         self.stored: dict[str, str | None] = {}  # id: fact
         self.facts: Counter[str] = Counter()
+        self.types: Counter[str] = Counter()
         self.repeated: list[str] = []  # ids that came under two keys
         self.changed: list[str] = []  # keys that came with two bodies
         self._bodies: dict[str, bytes] = {}
@@ -58,6 +59,7 @@ class Endpoint(HttpPeer):
         if event["id"] in self.stored:
             self.repeated.append(event["id"])
             return
+        self.types[event["type"]] += 1
         fact = self.stored[event["id"]] = fact_of(event)
         if fact:
             self.facts[fact] += 1
