@@ -56,6 +56,13 @@ class JournalFile:
             rows = self._connection.execute(f"SELECT {', '.join(_POSITION)} FROM streams").fetchall()
         return [StreamRow(**dict(zip(_POSITION, row, strict=True))) for row in rows]
 
+    def checkpoints(self, ids: Iterable[int]) -> list[StreamRow]:
+        """The checkpoints of these streams as they are committed, without their states."""
+        query = f"SELECT {', '.join(_POSITION)} FROM streams WHERE id = ?"
+        with translated(self._path):
+            rows = [row for one in ids for row in self._connection.execute(query, (one,))]
+        return [StreamRow(**dict(zip(_POSITION, row, strict=True))) for row in rows]
+
     def stream_state(self, stream: int) -> bytes:
         """The mapper's state at the stream's checkpoint; empty if there is none."""
         with translated(self._path):
@@ -142,6 +149,11 @@ class JournalFile:
         """Keep a small fact under a name."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def sync(self) -> None:
+        """Bring all commits so far to the disk; a transaction that changes nothing would not."""
+        with self._transaction(is_synced=True) as connection:
+            connection.execute("INSERT OR REPLACE INTO notes VALUES ('synced', ?)", (b"%d" % self.last,))
 
     def forget_streams(self, ids: Iterable[int]) -> None:
         """Drop the checkpoints of files that are gone for good."""

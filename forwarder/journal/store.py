@@ -101,6 +101,10 @@ class Journal:
         """All checkpoints, without their states."""
         return await self._run(self._file.streams)
 
+    async def checkpoints(self, ids: Sequence[int]) -> list[StreamRow]:
+        """The checkpoints of these streams as they are committed, without their states."""
+        return await self._run(lambda: self._file.checkpoints(ids))
+
     async def stream_state(self, stream: int) -> bytes:
         """The mapper's state at the stream's checkpoint; empty if there is none."""
         return await self._run(lambda: self._file.stream_state(stream))
@@ -113,6 +117,10 @@ class Journal:
     async def forget_streams(self, ids: Sequence[int]) -> None:
         """Drop the checkpoints of files that are gone for good."""
         await self._run(lambda: self._file.forget_streams(ids))
+
+    async def sync(self) -> None:
+        """Return when all that was committed so far is on the disk. Raises `sqlite3.OperationalError`."""
+        await self._run(self._file.sync)
 
     async def commit(self, changes: Changes) -> Block:
         """Make the changes durable in one transaction and return the events that were new, in order.

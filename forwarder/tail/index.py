@@ -75,7 +75,8 @@ class StreamIndex:
     def forget(self, ids: Iterable[int]) -> None:
         """Drop streams whose files are gone for good."""
         for one in ids:
-            self._drop(self._by_id.pop(one))
+            if row := self._by_id.pop(one, None):
+                self._drop(row)
 
     def _at(self, source: str, device: int, inode: int) -> StreamRow | None:
         row = self._by_id.get(self._by_inode.get(hash((source, device, inode)), -1))

@@ -203,6 +203,23 @@ def skipped(row: StreamRow) -> StreamRow:
     return replace(row, skip_until=end, head_size=len(head), head=_digest(head), time=stat.st_mtime)
 
 
+def begun(row: StreamRow, head: bytes) -> StreamRow:
+    """The stream of a file that begins with these bytes, of which no record has been read.
+
+    The head is its proof: nothing is known of another file that gets its inode. An empty first line is passed over.
+    """
+    passed = head[: head.startswith(b"\n")]
+    known = passed or head[:HEAD_BYTES]
+    return replace(
+        row,
+        offset=len(passed),
+        head_size=len(known),
+        head=_digest(known),
+        tail_size=len(passed),
+        tail=_digest(passed) if passed else b"",
+    )
+
+
 def is_proof_needed(row: StreamRow) -> bool:
     """Something is known of the stream's content."""
     return row.offset > 0 or row.head_size > 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -167,6 +170,41 @@ async def test_checkpoints_survive_a_restart_and_ids_go_on(opened: Opener) -> No
 
     assert known == [stream(5, 20)]
     assert fresh == (6, 7)
+
+
+async def test_checkpoints_are_read_as_they_were_committed(journal: Journal) -> None:
+    """Those that are asked for; an unknown one is none."""
+    await journal.commit(Changes(checkpoints={number: stream(number, 10 * number) for number in (1, 2, 3)}))
+
+    assert await journal.checkpoints([3, 7, 1]) == [stream(3, 30), stream(1, 10)]
+
+
+@pytest.mark.slow
+def test_a_sync_reaches_the_disk(tmp_path: Path) -> None:
+    """Ordinary commits wait for that until the log is folded into the file; a source may be deleted before."""
+    script = """
+import sys
+from pathlib import Path
+from forwarder.journal.file import JournalFile
+from forwarder.journal import Changes, StreamRow
+Path(sys.argv[1]).mkdir()
+file = JournalFile(Path(sys.argv[1]))
+file.add(Changes(checkpoints={1: StreamRow(id=1, source="acme", path="/a", device=1, inode=2)}), now=0.0)
+for _ in range(int(sys.argv[2])):
+    file.sync()
+import os
+os._exit(0)
+"""
+
+    def syncs(count: int) -> int:
+        trace, folder = tmp_path / f"trace{count}", tmp_path / f"state{count}"
+        command = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-e", "signal=none", "-o", str(trace)]
+        subprocess.run([*command, sys.executable, "-c", script, str(folder), str(count)], check=True, timeout=60)
+        return trace.read_text().count("-wal>")
+
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    assert syncs(3) == syncs(0) + 3
 
 
 async def test_waiting_for_events_ends_with_the_next_commit(journal: Journal) -> None:

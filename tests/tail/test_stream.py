@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from forwarder.journal import StreamRow
-from forwarder.tail.stream import HEAD_BYTES, open_stream, skipped
+from forwarder.tail.stream import HEAD_BYTES, begun, open_stream, skipped
 from tests.tail.conftest import Tail
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstd.compress}
@@ -72,6 +72,22 @@ def test_a_renamed_file_with_an_unread_end_and_its_successor_are_both_read(
 
     assert found == [b'{"successor":1}', b'{"unread":1}']
     assert [*tail.lines(path), *tail.lines(rotated)] == [b'{"successor":2}']
+
+
+@pytest.mark.parametrize("head", [b"\n", b'{"n":0}\n', b'{"n":', b'{"n":"' + b"x" * HEAD_BYTES])
+def test_a_file_that_was_begun_is_told_from_one_that_gets_its_inode(tail: Tail, tmp_path: Path, head: bytes) -> None:
+    """What is known of it, such as a state, is not another's."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(head)
+    row = begun(tail.index.new("acme", path, path.stat()), head[:HEAD_BYTES])
+    tail.index.update(row)
+    append(path, b'"}\n')
+    [chunk] = tail.chunks(path)
+    path.write_bytes(b'{"other":1}\n')
+    [other] = tail.chunks(path)
+
+    assert (chunk.row.id, chunk.is_restarted, len(chunk.records)) == (row.id, False, 2 if head == b'{"n":0}\n' else 1)
+    assert other.is_restarted
 
 
 def test_three_rotations_between_two_looks_lose_nothing(tail: Tail, tmp_path: Path) -> None:
