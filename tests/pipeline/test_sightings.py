@@ -41,7 +41,7 @@ def at(seconds: float, session: Session = SESSION) -> dict[str, Any]:
 
 
 def usage(seconds: float, model: str, **fields: Any) -> TokenUsage:
-    tokens = {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 1, "total_tokens": 2}
+    tokens: dict[str, Any] = {"input_tokens": 1, "cached_input_tokens": 0, "output_tokens": 1, "total_tokens": 2}
     return TokenUsage(model=model, **at(seconds), **tokens, **fields)
 
 
