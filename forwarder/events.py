@@ -270,10 +270,11 @@ class Notification(Event, frozen=True, kw_only=True):
 
 
 class Gap(Event, frozen=True, kw_only=True):
-    """Bytes that could not be read or used; emitted by the engine."""
+    """Bytes that could not be read or used, found by the engine; `dropped`: records that their writer did not keep."""
 
-    reason: Literal["truncated", "replaced", "oversize", "unreadable"]
+    reason: Literal["truncated", "replaced", "oversize", "unreadable", "dropped"]
     bytes: int | None = None
+    count: int | None = None
 
 
 class UnknownRecordSeen(Event, frozen=True, kw_only=True, tag="unknown_record"):
