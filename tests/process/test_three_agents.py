@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.http_peer import HttpPeer
+from tests.http_peer import HttpPeer, Reply
 from tests.process.agents import CLAUDE, IN_FILES, Agents, payloads, recordings
 from tests.process.machine import PATIENCE_SECONDS, Event, Machine, ids
 from tests.process.playing import Play, Scene, Until
@@ -49,6 +49,7 @@ async def play(machine: Machine, *, is_reversed: bool) -> Played:
     agents.install_hooks()
     playing, random = Play(scenes(agents, is_reversed=is_reversed), Random(6)), Random(7)
     async with HttpPeer() as peer:
+        peer.otherwise = Reply(delay_seconds=0.1)  # most kills find a batch that has arrived and is not acknowledged
         sinks = [machine.archive_sink(), f'[sinks.team]\nuse = "http"\nurl = "{peer.url}"\nbatch_events = 50\n']
         machine.config.write_text("\n".join(['start = "all"\nsweep_seconds = "500ms"\n', *agents.tables(), *sinks]))
         async with asyncio.timeout(2 * PATIENCE_SECONDS):
