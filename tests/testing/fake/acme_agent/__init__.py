@@ -1,0 +1,1 @@
+"""A stranger's package: what the Acme agent writes, for the forwarder."""
