@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable
 
+from benchmarks.fleet import fleet
 from benchmarks.hook import hook
 from benchmarks.live import idle, latency
 from benchmarks.memory import memory
@@ -23,7 +24,7 @@ from benchmarks.throughput import throughput
 def main() -> None:
     """Run the named cases, or all of them, one after the other."""
     parser = argparse.ArgumentParser(description="Measure forwarder on seeded corpora.")
-    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook"]
+    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "fleet"]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, interleaved (default 5)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of a corpus (default 200)")
@@ -39,6 +40,7 @@ def main() -> None:
         "start": start,
         "seen": seen,
         "hook": hook,
+        "fleet": fleet,
     }
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, {sys.platform}")
     for name in chosen.cases or names:

@@ -89,9 +89,13 @@ class QuietWatch:
                     self._tell(file, expected, now)
 
     def _tell(self, file: File, expected: _Expected, now: float) -> None:
-        expected.due = now + expected.expectation.quiet_seconds
+        expected.since = max(expected.since, self._follower.beats.last(file))
+        expected.due = max(now, expected.since) + expected.expectation.quiet_seconds
+        if now - expected.since < expected.expectation.quiet_seconds:
+            expected.due = expected.since + expected.expectation.quiet_seconds
+            return
         row = self._follower.index.known(file.source, file.path)
-        if row is None or not _is_as_read(row, is_gone=expected.is_gone):
+        if row is None or not self._is_as_read(file, row, is_gone=expected.is_gone):
             # Its event was lost, or this process was stopped for some time: first what happened, then what did not.
             self._follower.report(file, is_live=True)
         else:
@@ -103,6 +107,16 @@ class QuietWatch:
             return None
         process_began = self._process_began(expectation.pid)
         return process_began is not None and process_began <= row.time + JIFFY_SECONDS
+
+    def _is_as_read(self, file: File, row: StreamRow, *, is_gone: bool) -> bool:
+        """The file is as it was when it was read, or still gone."""
+        try:
+            stat = os.stat(file.path)
+        except OSError:
+            return is_gone
+        if file in self._follower.beats and self._follower.beats.has_read(file, stat):
+            return True
+        return (row.device, row.inode, row.offset, row.time) == (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime)
 
 
 def whole_files(rows: Iterable[StreamRow], sources: Mapping[str, Source[Any]]) -> list[File]:
@@ -127,12 +141,3 @@ def began(pid: int) -> float | None:
     except (OSError, ValueError, StopIteration):
         return 0.0
     return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _is_as_read(row: StreamRow, *, is_gone: bool) -> bool:
-    """The file is as it was when it was read, or still gone."""
-    try:
-        stat = os.stat(row.path)
-    except OSError:
-        return is_gone
-    return (row.device, row.inode, row.offset, row.time) == (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime)

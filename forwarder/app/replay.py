@@ -133,7 +133,7 @@ class Replaying:
                 max_line_bytes=settings.max_line_bytes,
                 on_problem=problems.add,
                 is_whole=lambda file: self._sources[file.source].is_whole(file.path),
-                now=clock.now,
+                clock=clock,
             )
             committer = Committer(journal, clock)
             maker = mapper_maker(

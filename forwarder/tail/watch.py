@@ -25,12 +25,14 @@ from forwarder.tail.patterns import compile_pattern
 # 0.14 %. So it looks often while something happens, and seldom once nothing did for some time.
 BUSY_STEP_MS = 10
 QUIET_STEP_MS = 50
-QUIET_AFTER_MS = 20_000
+QUIET_AFTER_SECONDS = 20.0
 GATHER_MS = 20  # for so long events are gathered while more keep coming
 HOT_SECONDS = 3600.0  # a file touched within this time is looked at in every sweep
 SHARES = 12  # of the other folders, one in so many
 SETTLED_SECONDS = 2.0  # the coarsest clock of a file system in use (FAT)
 ROOTS_SECONDS = 2.0  # how long a folder that appears may wait for its watch
+STEADY_STEP_SECONDS = 1.0  # between looks at the files whose events are passed over
+UNWANTED_KEPT = 2_000  # names of files that match no pattern; a folder that takes such a name is found by a sweep
 BLIND_SWEEP_SECONDS = 1.0  # between sweeps while there are no file events
 RETRY_SECONDS = 60.0  # before file events are tried again
 
@@ -38,7 +40,15 @@ RETRY_SECONDS = 60.0  # before file events are tried again
 class Watch:
     """The files of all sources, by their patterns."""
 
-    def __init__(self, patterns: Mapping[str, Iterable[str]], *, clock: Clock, sweep_seconds: float) -> None:
+    def __init__(
+        self,
+        patterns: Mapping[str, Iterable[str]],
+        *,
+        clock: Clock,
+        sweep_seconds: float,
+        steady: Callable[[], Iterable[tuple[str, Path]]] = tuple,
+    ) -> None:
+        """`steady` are files that change all the time and say nothing new: events about them are passed over."""
         self._patterns = [(source, compile_pattern(one)) for source, texts in patterns.items() for one in texts]
         self._clock = clock
         self._sweep_seconds = sweep_seconds
@@ -46,6 +56,10 @@ class Watch:
         self._turn = 0
         self._sweeping = asyncio.Lock()
         self._is_busy = True
+        self._steady = steady
+        self._passed_over: set[str] = set()
+        self._unwanted: set[str] = set()
+        self._last_news = clock.monotonic()
         self.fallback: str | None = None  # why there are no file events, if there are none
 
     async def sweep(self, *, is_full: bool = False) -> list[File]:
@@ -53,19 +67,23 @@ class Watch:
         async with self._sweeping:
             return await asyncio.to_thread(self._sweep, is_full)
 
-    async def run(self, report: Callable[[File], None]) -> None:
-        """Report each file that changed, as events and sweeps tell of it, for ever."""
+    async def run(self, report: Callable[[File], bool]) -> None:
+        """Report each file that changed, as events and sweeps tell of it, for ever.
+
+        `report` returns whether the change may be news; while none is, events are asked for less often.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep_for_ever(report))
             tasks.create_task(self._watch_for_ever(report))
+            tasks.create_task(self._look_at_steady(report))
 
-    async def _sweep_for_ever(self, report: Callable[[File], None]) -> None:
+    async def _sweep_for_ever(self, report: Callable[[File], bool]) -> None:
         while True:
             await self._clock.sleep(BLIND_SWEEP_SECONDS if self.fallback else self._sweep_seconds)
             for file in await self.sweep(is_full=self.fallback is not None):
                 report(file)
 
-    async def _watch_for_ever(self, report: Callable[[File], None]) -> None:
+    async def _watch_for_ever(self, report: Callable[[File], bool]) -> None:
         while True:
             roots, changed = self._roots(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
@@ -76,7 +94,7 @@ class Watch:
             for file in await self.sweep(is_full=True):
                 report(file)
 
-    async def _watch_roots(self, roots: list[str], stop: asyncio.Event, report: Callable[[File], None]) -> None:
+    async def _watch_roots(self, roots: list[str], stop: asyncio.Event, report: Callable[[File], bool]) -> None:
         if not roots:
             await stop.wait()
             return
@@ -84,7 +102,7 @@ class Watch:
             *roots,
             step=BUSY_STEP_MS if self._is_busy else QUIET_STEP_MS,
             debounce=GATHER_MS,
-            rust_timeout=QUIET_AFTER_MS,
+            rust_timeout=int(QUIET_AFTER_SECONDS * 1000),
             yield_on_timeout=True,
             stop_event=stop,
             watch_filter=None,
@@ -94,16 +112,34 @@ class Watch:
             async with aclosing(events):
                 self.fallback = None
                 async for changes in events:
-                    for file in await asyncio.to_thread(self._told, changes):
-                        report(file)
-                    if bool(changes) is not self._is_busy:
-                        self._is_busy = not self._is_busy
+                    if await self._report(changes, report):
+                        self._last_news = self._clock.monotonic()
+                    is_busy = self._clock.monotonic() - self._last_news < QUIET_AFTER_SECONDS
+                    if is_busy is not self._is_busy:
+                        self._is_busy = is_busy
                         return  # to be called again with the other step
         except (OSError, RuntimeError) as error:
             self.fallback = f"no file events, looking every {BLIND_SWEEP_SECONDS:g} s instead: {error}"
             for file in await self.sweep(is_full=True):
                 report(file)
             await self._clock.sleep(RETRY_SECONDS)
+
+    async def _report(self, changes: Iterable[tuple[Change, str]], report: Callable[[File], bool]) -> bool:
+        """Report what events told of; return whether any of it may be news."""
+        passed_over, unwanted = self._passed_over, self._unwanted
+        left = [one for one in changes if one[1] not in unwanted and not (one[1] in passed_over and one[0] != _DELETED)]
+        if not left:
+            return False
+        news = [report(file) for file in await asyncio.to_thread(self._told, left)]
+        return any(news)
+
+    async def _look_at_steady(self, report: Callable[[File], bool]) -> None:
+        while True:
+            await self._clock.sleep(STEADY_STEP_SECONDS)
+            steady = [File(source, path) for source, path in self._steady()]
+            self._passed_over = {str(file.path) for file in steady}
+            for file in steady:
+                report(file)
 
     async def _set_when_roots_change(self, roots: dict[str, int], changed: asyncio.Event) -> None:
         while not changed.is_set() and self._roots() == roots:
@@ -125,17 +161,27 @@ class Watch:
 
         One that was deleted is among them: whoever waits for its next change hears so when it cannot be read.
         """
-        paths: set[str] = set()
-        deleted = {path for change, path in changes if change is Change.deleted}
+        files: set[File] = set()
         for change, path in changes:
-            if change is Change.added and os.path.isdir(path):
-                paths.update(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-            elif change is Change.deleted:
-                paths.update(path + suffix for suffix in COMPRESSED_SUFFIXES)  # what stands in for it now
-            else:
-                paths.add(path)
-        there = {path for path in paths if os.path.isfile(path)}
-        return sorted({file for path in there | deleted for file in self._wanted(path)})
+            wanted = list(self._wanted(path))
+            if wanted and (change is Change.deleted or os.path.isfile(path)):
+                files.update(wanted)
+            if change is Change.deleted:
+                files.update(self._there(path + suffix for suffix in COMPRESSED_SUFFIXES))  # what stands in for it now
+            elif change is Change.added and not wanted and os.path.isdir(path):
+                files.update(self._there(f"{folder}/{name}" for folder, _, names in os.walk(path) for name in names))
+            elif not wanted:
+                self._pass_over(path)
+        return sorted(files)
+
+    def _pass_over(self, path: str) -> None:
+        """Nobody wants this file; temporary names come again with each heartbeat."""
+        if len(self._unwanted) >= UNWANTED_KEPT:
+            self._unwanted = set()
+        self._unwanted.add(path)
+
+    def _there(self, paths: Iterable[str]) -> Iterator[File]:
+        return (file for path in paths for file in self._wanted(path) if os.path.isfile(path))
 
     def _wanted(self, path: str) -> Iterator[File]:
         for source, pattern in self._patterns:
@@ -168,6 +214,7 @@ class Watch:
             yield from folder.changed_files(path, now=now, is_turn=is_turn)
 
 
+_DELETED = Change.deleted
 _UNSEEN = (0, -1, 0)
 
 

@@ -34,21 +34,22 @@ class OpenWhole:
     def __init__(self, row: StreamRow, path: Path, *, max_bytes: int, now: Callable[[], datetime]) -> None:
         """`now` is the wall clock. Raises `OSError` when the file cannot be read."""
         self.row = row
-        self._now = now
         self.has_rest = False
+        self._now = now
         self._path = path
         self._max_bytes = max_bytes
         self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`
 
     def read(self) -> Chunk | None:
         """The content as one record, or None if it was read before or is half-written."""
-        content, row = self._content()
+        content, stat = self._content()
+        row = row_of(self.row, self._path, content, stat)
         trimmed = content.strip(_BLANK)
-        self.has_rest = row.head != self.row.head and trimmed[-1:] != _ENDS.get(trimmed[:1])
+        self.has_rest = row.head != self.row.head and is_half(content)
         if not trimmed or self.has_rest:
             return None
         if row.head != self.row.head:
-            return self._chunk(content, row)
+            return self._chunk(content, stat)
         if row == self.row:
             return None
         self.row = row  # touched or replaced by its like: a checkpoint, so that the next look finds nothing new
@@ -67,27 +68,44 @@ class OpenWhole:
         """Close the file; the object cannot be used any more."""
         self._file.close()
 
-    def _content(self) -> tuple[bytes, StreamRow]:
+    def _content(self) -> tuple[bytes, os.stat_result]:
         stat = os.fstat(self._file.fileno())
         self._file.seek(0)
-        content = self._file.read(self._max_bytes + 1)
-        row = replace(
-            self.row,
-            path=str(self._path),
-            device=stat.st_dev,
-            inode=stat.st_ino,
-            offset=stat.st_size,
-            skip_until=0,
-            head_size=len(content),
-            head=blake2b(content, digest_size=16).digest(),
-            time=stat.st_mtime,
-        )
-        return content, row
+        return self._file.read(self._max_bytes + 1), stat
 
-    def _chunk(self, content: bytes, row: StreamRow) -> Chunk:
-        self.row = replace(row, generation=row.generation + 1, first_line=row.head)
-        is_whole = len(content) <= self._max_bytes
-        line = content if is_whole else content[:HEAD_KEPT]
-        time = datetime.fromtimestamp(row.time, UTC)
-        record = Record(line, 0, row.offset, row.head, is_whole=is_whole, time=time, read_at=self._now())
-        return Chunk(self.row, [record], is_restarted=False)
+    def _chunk(self, content: bytes, stat: os.stat_result) -> Chunk:
+        row = row_of(self.row, self._path, content, stat)
+        chunk = chunk_of(row, content, max_bytes=self._max_bytes, read_at=self._now())
+        self.row = chunk.row
+        return chunk
+
+
+def is_half(content: bytes) -> bool:
+    """It does not end as its JSON began: whoever writes it is not done."""
+    trimmed = content.strip(_BLANK)
+    return trimmed[-1:] != _ENDS.get(trimmed[:1])
+
+
+def row_of(row: StreamRow, path: Path, content: bytes, stat: os.stat_result) -> StreamRow:
+    """The checkpoint behind this content of the file at `path`."""
+    return replace(
+        row,
+        path=str(path),
+        device=stat.st_dev,
+        inode=stat.st_ino,
+        offset=stat.st_size,
+        skip_until=0,
+        head_size=len(content),
+        head=blake2b(content, digest_size=16).digest(),
+        time=stat.st_mtime,
+    )
+
+
+def chunk_of(row: StreamRow, content: bytes, *, max_bytes: int, read_at: datetime) -> Chunk:
+    """The content, whose checkpoint `row` is, as the next generation of its stream."""
+    row = replace(row, generation=row.generation + 1, first_line=row.head)
+    is_whole = len(content) <= max_bytes
+    line = content if is_whole else content[:HEAD_KEPT]
+    time = datetime.fromtimestamp(row.time, UTC)
+    record = Record(line, 0, row.offset, row.head, is_whole=is_whole, time=time, read_at=read_at)
+    return Chunk(row, [record], is_restarted=False)

@@ -91,6 +91,16 @@ class Pi(Source[State | Instance]):
             return iter(_seen(record, state))
         return iter(_entry(record, state))
 
+    def gist(self, record: Record) -> object:
+        """A heartbeat, apart from its number and its time: most are written by a timer and say nothing new."""
+        try:
+            heartbeat = record.decode(_HEARTBEAT)
+        except BadRecord:
+            return None
+        process = heartbeat.process
+        process.updated_at = process.heartbeat_seq = process.uptime_ms = 0
+        return heartbeat
+
     def expects(self, state: State | Instance) -> Expectation | None:
         """A living instance writes; one that wrote its last heartbeat is gone soon."""
         return heartbeats.expected(state) if isinstance(state, Instance) else None

@@ -68,7 +68,7 @@ class Rooms:
         self.clock = clock
         self.problems = Problems()
         self.index = StreamIndex(rows, journal.new_stream_id)
-        self.follower = Follower(self.index, max_line_bytes=1 << 20, now=clock.now, on_problem=self.problems.add)
+        self.follower = Follower(self.index, max_line_bytes=1 << 20, clock=clock, on_problem=self.problems.add)
         self.committer = Committer(journal, clock)
         redactor = Redactor(Rules())
         encoder = Encoder(host="mac", level=Level.NONE, redactor=redactor, prices=None)

@@ -78,7 +78,7 @@ class Living:
         self.journal, self.index, self.clock = journal, index, clock
         self.began: dict[int, float] = {}
         self.follower = Follower(
-            index, max_line_bytes=1 << 20, now=clock.now, on_problem=Problems().add, is_whole=lambda file: True
+            index, max_line_bytes=1 << 20, clock=clock, on_problem=Problems().add, is_whole=lambda file: True
         )
         self.quiet = QuietWatch(self.follower, clock, host="here", process_began=self.began.get)
         self.committer = Committer(journal, clock)

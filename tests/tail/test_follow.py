@@ -32,7 +32,7 @@ class Following:
         self.follower = Follower(
             self.index,
             max_line_bytes=1 << 20,
-            now=self.clock.now,
+            clock=self.clock,
             on_problem=self.complain,
             is_whole=lambda file: file.path.suffix == ".state",
         )

@@ -27,13 +27,20 @@ class Watching:
     """A running watch over `root`, and what it reported."""
 
     def __init__(self, root: Path, clock: ManualClock | SystemClock, *, sweep_seconds: float = 3600.0) -> None:
-        self.watch = Watch({"acme": [f"{root}/**/*.jsonl"]}, clock=clock, sweep_seconds=sweep_seconds)
+        self.steady: set[Path] = set()
+        self.watch = Watch(
+            {"acme": [f"{root}/**/*.jsonl"]},
+            clock=clock,
+            sweep_seconds=sweep_seconds,
+            steady=lambda: [("acme", path) for path in self.steady],
+        )
         self.seen: set[str] = set()
         self._changed = asyncio.Event()
 
-    def report(self, file: File) -> None:
+    def report(self, file: File) -> bool:
         self.seen.add(file.path.name)
         self._changed.set()
+        return True
 
     async def until_seen(self, *names: str) -> None:
         async with asyncio.timeout(10):
@@ -309,3 +316,39 @@ async def test_two_sources_may_want_the_same_file(clock: ManualClock, tmp_path: 
     (tmp_path / "x.jsonl").write_bytes(b"{}\n")
 
     assert sorted(file.source for file in await watch.sweep()) == ["a", "b"]
+
+
+async def test_steady_files_are_looked_at_by_the_clock(watching: Watching, tmp_path: Path, clock: ManualClock) -> None:
+    """Hundreds of heartbeats a second are passed over as events and seen a little later; what is deleted is told."""
+    steady, other = tmp_path / "root" / "steady.jsonl", tmp_path / "root" / "other.jsonl"
+    steady.write_bytes(b"{}")
+    await watching.until_seen("steady.jsonl")
+    watching.steady.add(steady)
+    watching.seen.clear()
+    await clock.skip()
+    await watching.until_seen("steady.jsonl")
+    watching.seen.clear()
+    steady.write_bytes(b"{ }")
+    other.write_bytes(b"{}")
+    await watching.until_seen("other.jsonl")
+    passed_over = "steady.jsonl" not in watching.seen
+    await clock.skip()
+    await watching.until_seen("steady.jsonl")
+    watching.seen.clear()
+    steady.unlink()
+    await watching.until_seen("steady.jsonl")
+
+    assert passed_over
+
+
+async def test_temporary_names_that_come_again_are_known(watching: Watching, tmp_path: Path) -> None:
+    """A file that nobody wants does not hide one that is wanted, nor a folder that comes later."""
+    for _ in range(3):
+        (tmp_path / "root" / "7.tmp").write_bytes(b"{}")
+        (tmp_path / "root" / "7.tmp").rename(tmp_path / "root" / "7.jsonl")
+        await watching.until_seen("7.jsonl")
+        watching.seen.clear()
+    (tmp_path / "root" / "deep").mkdir()
+    (tmp_path / "root" / "deep" / "8.jsonl").write_bytes(b"{}")
+
+    await watching.until_seen("8.jsonl")

@@ -15,6 +15,7 @@ from forwarder.source import Record
 from forwarder.tail.follow import File, Follower
 from forwarder.tail.index import StreamIndex
 from forwarder.tail.stream import Chunk
+from forwarder.testing import ManualClock
 
 LIMIT = 1 << 10
 NOW = datetime(2026, 5, 6, tzinfo=UTC)
@@ -34,7 +35,7 @@ class Wholes:
         follower = Follower(
             self.index,
             max_line_bytes=LIMIT,
-            now=lambda: NOW,
+            clock=ManualClock(NOW),
             on_problem=lambda _, error: self.problems.append(error),
             is_whole=lambda file: file.path.suffix == ".json",
         )

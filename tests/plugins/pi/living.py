@@ -74,13 +74,12 @@ class Folder:
         self.follower = Follower(
             self.index,
             max_line_bytes=1 << 20,
-            now=clock.now,
+            clock=clock,
             on_problem=Problems().add,
             is_whole=lambda file: self.source.is_whole(file.path),
+            gist=lambda _, record: self.source.gist(record),
         )
-        self.quiet = Missing(
-            self.follower, clock, host="devbox", process_began=lambda pid: 0.0 if pid in self.alive else None
-        )
+        self.quiet = Missing(self.follower, clock, host="devbox", process_began=self._began)
         self.committer = Committer(journal, clock)
         self.intake = Intake(
             self.follower,
@@ -101,8 +100,12 @@ class Folder:
         )
         self.watch = Watch({"pi": self.source.patterns()}, clock=SystemClock(), sweep_seconds=0.5)
 
+    def _began(self, pid: int) -> float | None:
+        return 0.0 if pid in self.alive else None
+
     async def write(self, name: str, data: str, *, is_told_by_events: bool = True) -> None:
-        """As the extension does: whole, under another name, then renamed. Returns once it was mapped.
+        """As the extension does: whole, under another name, then renamed. Returns once it was mapped, or
+        found to say what the one before said.
 
         File events take some milliseconds; whoever writes thousands of heartbeats tells the follower instead.
         """
@@ -114,7 +117,8 @@ class Folder:
         if not is_told_by_events:
             self.follower.report(File("pi", self.path / name), is_live=True)
         digest = blake2b(content, digest_size=16).digest()
-        await self._until(lambda: self.mapped.get(name) == digest)
+        file, found = File("pi", self.path / name), os.stat(self.path / name)
+        await self._until(lambda: self.mapped.get(name) == digest or self.follower.beats.has_read(file, found))
 
     async def remove(self, name: str) -> None:
         """Returns once it was noticed."""
