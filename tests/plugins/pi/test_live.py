@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+import time
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -22,7 +25,7 @@ SAMPLES = Path(__file__).parent / "samples"
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     made = Machine(tmp_path)
-    source = f'[sources.pi]\nhome = "{made.home}"\n'
+    source = f'[sources.pi]\nhome = "{made.home}"\ntelemetry = "{made.home}/instances"\n'
     made.config.write_text("\n".join(['start = "all"\nsweep_seconds = "500ms"\n', source, made.archive_sink()]))
     return made
 
@@ -95,3 +98,76 @@ async def test_forks_that_grow_together_are_counted_once_through_kills(machine: 
     events = machine.archived()
     assert len(ids(events)) == len(set(ids(events)))
     assert spent(events) == wanted(usage)
+
+
+class Running:
+    """A real process, and the heartbeats that it would write; `number` tells the sessions apart."""
+
+    def __init__(self, machine: Machine, number: int) -> None:
+        self.session = f"session-{number}"
+        self.process = subprocess.Popen(["sleep", "600"])
+        folder = machine.home / "instances"
+        folder.mkdir(exist_ok=True)
+        self.path = folder / f"{self.process.pid}.json"
+        self._started, self._count = int(time.time() * 1000), 0
+
+    def beat(self, event: str) -> None:
+        """Another heartbeat, now."""
+        self._count += 1
+        now = int(time.time() * 1000)
+        process = {"pid": self.process.pid, "startedAt": self._started, "updatedAt": now, "heartbeatMs": 1500}
+        process |= {"heartbeatSeq": self._count, "uptimeMs": now - self._started}
+        document = {"schemaVersion": 2, "process": process, "session": {"id": self.session}, "lastEvent": event}
+        document |= {"system": {"host": platform.node()}, "state": {"activity": "working"}}
+        temporary = self.path.with_name(f"{self.path.name}.tmp-1")
+        temporary.write_text(json.dumps(document))
+        temporary.rename(self.path)
+
+
+def told(machine: Machine, session: str) -> list[str]:
+    """States and ends of a session, in order."""
+    events = [event for event in machine.journalled() if event["session_id"] == session]
+    return [e.get("state") or e["reason"] for e in events if e["type"] in {"session_state", "session_end"}]
+
+
+def are_all(machine: Machine, agents: list[Running], state: str) -> bool:
+    """Whether this is what was told of each of them last."""
+    return all(told(machine, agent.session)[-1:] == [state] for agent in agents)
+
+
+async def test_real_processes_end_as_they_did(machine: Machine) -> None:
+    """One is killed, one leaves while nobody looks, one stops: told once each, though the forwarder is killed too."""
+    killed, left, stopped = agents = [Running(machine, number) for number in range(3)]
+    try:
+        process = await machine.started()
+        for event in ("before_agent_start", "agent_end"):
+            for agent in agents:
+                agent.beat(event)
+            state = {"before_agent_start": "working", "agent_end": "waiting_input"}[event]
+            await machine.until(partial(are_all, machine, agents, state), f"all are {state}", process=process)
+        process.kill()
+        await process.wait()
+        killed.process.kill()
+        killed.process.wait()
+        left.path.unlink()
+        async with machine.running() as process:
+            wanted = {killed.session: "killed", left.session: "exit", stopped.session: "stalled"}
+            await machine.until(
+                lambda: {one.session: told(machine, one.session)[-1] for one in agents} == wanted,
+                "the ends are told",
+                process=process,
+            )
+            stopped.beat("agent_end")
+            await machine.until(
+                lambda: told(machine, stopped.session)[-1] == "waiting_input", "it goes on", process=process
+            )
+    finally:
+        for agent in agents:
+            agent.process.kill()
+            agent.process.wait()
+
+    began = ["working", "waiting_input"]
+    assert told(machine, killed.session) == [*began, "killed"]
+    assert told(machine, left.session) == [*began, "exit"]
+    assert told(machine, stopped.session) == [*began, "stalled", "waiting_input"]
+    assert len(ids(machine.archived())) == len(set(ids(machine.archived())))
