@@ -52,7 +52,8 @@ def _turn_or_session(event: Shown) -> Said:
         case "turn_start":
             return Said("▸", _join("turn", event.trigger), "quiet")
         case "turn_end":
-            calls = f"{event.tool_calls} tool calls" if event.tool_calls else ""
+            noun = "tool call" if event.tool_calls == 1 else "tool calls"
+            calls = f"{event.tool_calls} {noun}" if event.tool_calls else ""
             tone: Tone = "quiet" if event.outcome == "completed" else "bad" if event.outcome == "failed" else "waiting"
             return Said("▪", _join("turn", event.outcome, _duration(event.duration_ms), calls), tone)
         case "agent_spawn":

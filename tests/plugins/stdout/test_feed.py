@@ -87,6 +87,7 @@ def shown(fd: int, *events: bytes) -> list[str]:
         (event("session_end", reason="exit", duration_ms=90_000), "○ session ended exit 1 min 30 s"),
         (event("turn_start", trigger="human"), "▸ turn human"),
         (event("turn_end", outcome="completed", tool_calls=3), "▪ turn completed 3 tool calls"),
+        (event("turn_end", outcome="completed", tool_calls=1), "▪ turn completed 1 tool call"),
         (event("agent_spawn", child="c1", description="look"), "⑂ sub-agent c1 look"),
         (event("agent_end", child="c1", outcome="ok"), "⑂ sub-agent ended c1 ok"),
         (event("compaction", trigger="auto", tokens_before=200_000), "⇣ context compacted auto 200.0k → ?"),
