@@ -159,9 +159,12 @@ class Machine:
 
 
 def _is_at_end(path: Path, offset: int | None) -> bool:
-    if offset == path.stat().st_size or path.suffix == ".zst":
-        return offset is not None
-    return (offset or 0) == path.read_bytes().rfind(b"\n") + 1
+    try:
+        if offset == path.stat().st_size or path.suffix == ".zst":
+            return offset is not None
+        return (offset or 0) == path.read_bytes().rfind(b"\n") + 1
+    except FileNotFoundError:
+        return True  # a spool that was emptied, which nothing does before the journal has what was in it
 
 
 def ids(events: Iterable[Event]) -> list[str]:
