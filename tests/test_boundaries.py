@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "api": {"api"},
 }
 
-OPTIONAL = {"re2", "genai_prices", "backports", "isal", "zstandard"}
+OPTIONAL = {"re2", "hyperscan", "genai_prices", "backports", "isal", "zstandard"}
 SLOW = {"rich", "httpx"}  # tens of milliseconds each, which a command that does not need them should not spend
 
 # Products that the engine may not know; the agents that have a source of their own are added from the entry points.

@@ -33,7 +33,7 @@ def make_redactor(settings: Settings) -> Redactor:
         written = tomli_w.dumps({"rules": list(wanted.rules)}).encode()
         rules += Rules.from_toml(written, origin=f"{settings.path}, [[redaction_rules]]")
     if wanted.allow:
-        rules = rules.allowing(wanted.allow)
+        rules = rules.allowing(wanted.allow, origin=f"{settings.path}, redaction_allow")
     return Redactor(rules)
 
 

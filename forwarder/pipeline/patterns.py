@@ -1,5 +1,7 @@
 """The two regex engines behind one door: google-re2 (linear time, extra ``redact``) and the standard library's `re`.
 
+Hyperscan, the third name of an engine, only looks for shapes (`shapes.py`); its rules are RE2's.
+
 Both work on bytes of UTF-8: offsets need no translation, classes such as ``\\w`` and case folding are ASCII in both,
 and a negated class matches any byte. A pattern written in the syntax that both share finds the same in both.
 """
@@ -8,13 +10,14 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, Protocol, cast
 
 from forwarder.errors import MissingExtra
 
-Engine = Literal["re2", "re"]
+Engine = Literal["hyperscan", "re2", "re"]
 
 # Bytes for the states of one RE2 automaton; there are two of them. With 8 MiB source code makes it start over (7.8 µs a
 # preview against 7.3), 32 MiB gain nothing and are held for ever.
@@ -28,7 +31,10 @@ class Match(Protocol):
 class Pattern(Protocol):
     @property
     def groups(self) -> int: ...
-    def search(self, data: bytes, pos: int = 0, /) -> Match | None: ...
+    def search(self, data: bytes, pos: int = 0, endpos: int = sys.maxsize, /) -> Match | None: ...
+
+
+Compile = Callable[..., Pattern]
 
 
 class BadPattern(Exception):
@@ -45,7 +51,7 @@ def has_re2() -> bool:
     return True
 
 
-def compiler(engine: Engine) -> Callable[..., Pattern]:
+def compiler(engine: Engine) -> Compile:
     """`compile(regex, *, captures=True)` of an engine. Raises `MissingExtra`; what it returns raises `BadPattern`."""
     if engine == "re":
         return _compile_re
@@ -86,7 +92,7 @@ def _in_re_syntax(regex: str) -> str:
 
 def _compile_re2(regex: str, *, captures: bool = True) -> Pattern:
     re2 = cast("Any", importlib.import_module("re2"))
-    options = _re2_options(re2)
+    options = re2_options(re2)
     options.never_capture = not captures
     try:
         return cast("Pattern", re2.compile(regex.encode(), options))
@@ -95,37 +101,13 @@ def _compile_re2(regex: str, *, captures: bool = True) -> Pattern:
         raise BadPattern(text.decode() if isinstance(text, bytes) else str(text)) from error
 
 
-def _re2_options(re2: Any) -> Any:
+def re2_options(re2: Any) -> Any:
+    """What all patterns are compiled with."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.max_mem = MAX_MEMORY
     options.log_errors = False
     return options
-
-
-class ShapeSet:
-    """Many patterns looked for in one pass of google-re2; the patterns must be ones that it takes."""
-
-    def __init__(self, shapes: Sequence[str]) -> None:
-        """Build one automaton that finds any of them (and stops there) and one that tells which."""
-        re2 = cast("Any", importlib.import_module("re2"))
-        options = _re2_options(re2)
-        options.never_capture = True
-        self._everything = range(len(shapes))
-        self._any: Callable[[bytes], object] = re2.compile("|".join(map(scoped, shapes)).encode(), options).search
-        chooser = re2.Set.SearchSet(options)
-        for shape in shapes:
-            chooser.Add(shape.encode())
-        chooser.Compile()
-        self._which: Callable[[bytes], list[int] | None] = chooser.Match
-
-    def occurs(self, data: bytes) -> bool:
-        """Whether any of the patterns matches somewhere."""
-        return self._any(data) is not None
-
-    def which(self, data: bytes) -> Sequence[int]:
-        """The indices of those that match; of all when the automaton says none, as it does when out of memory."""
-        return self._which(data) or self._everything
 
 
 def scoped(regex: str) -> str:

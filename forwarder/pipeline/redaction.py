@@ -1,9 +1,10 @@
 """Takes secrets out of texts before they are stored, logged or sent: scrub first, then cut.
 
 A preview shows 50 characters, so only a window of the text is searched. That is exact, not a guess: whether a rule
-matches at some place is decided within `REACH` bytes from there or within the same run of non-blank characters, so
-everything before the last `REACH` bytes of a window is judged as it would be in the whole text; a match that reaches
-further makes the window grow. A property test holds ``preview(text) == cut(scrub(text))``.
+matches at some place is decided within `REACH` bytes from there (`STRETCH` times as many where characters are escaped)
+or within the same run of non-blank characters, so everything before the last `REACH` bytes of a window is judged as it
+would be in the whole text; a match that reaches further makes the window grow. A property
+test holds ``preview(text) == cut(scrub(text))``.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from functools import lru_cache
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from forwarder.errors import MissingExtra
+from forwarder.errors import ConfigError, MissingExtra
 from forwarder.pipeline.detection import Detectors, Hit
-from forwarder.pipeline.patterns import Engine, has_re2
-from forwarder.pipeline.rules import Problem, Rules
+from forwarder.pipeline.patterns import Engine
+from forwarder.pipeline.rules import BUILTIN, Problem, Rules
+from forwarder.pipeline.shapes import installed_engines
+from forwarder.pipeline.spelling import STRETCH, may_be_escaped
 
 REDACTED = "[REDACTED]"
 PREVIEW_CHARS = 50
 
-REACH = 256  # bytes; tests hold every built-in rule to it
-WINDOW = 384  # characters: the preview, the reach, and some room so that one short secret needs no second look
+REACH = 352  # bytes: 256, to which tests hold every built-in rule, in base64
+WINDOW = 384  # characters: the preview, 256, and some room so that one short secret needs no second look
+SEARCHED = 512  # characters: the same with the reach in base64, for the few texts that are searched
 LONGEST_RUN = 4096  # characters: keys and passwords are shorter, and images in base64 must not cost much more
 LONGEST_NAME = 1024  # characters of a name that is kept in memory for the next time
 
@@ -52,28 +56,31 @@ class Finding(NamedTuple):
 class Redactor:
     """The rules at work. `counts` has the secrets found so far by rule id, `problems` the rules that are not in use."""
 
-    def __init__(self, rules: Rules, *, engine: Literal["auto", "re2", "re"] = "auto") -> None:
-        """`auto` takes google-re2 where it is installed, else `re`.
+    def __init__(self, rules: Rules, *, engine: Literal["auto"] | Engine = "auto") -> None:
+        """`auto` takes the fastest that is installed.
 
-        Raises `MissingExtra` when re2 is asked for or needed and absent: patterns from rule files can make `re` hang.
+        Raises `MissingExtra` when re2 is asked for or needed and absent: `re` can be made to hang by patterns that were
+        not written with that in mind.
         """
-        builtin = [rule for rule in rules.rules if rule.origin == "built-in"]
-        added = [rule for rule in rules.rules if rule.origin != "built-in"]
-        if engine == "auto" and added and not has_re2():
-            raise MissingExtra(f"the rule file {added[0].origin}", extra="redact")
-        chosen: Engine = ("re2" if has_re2() else "re") if engine == "auto" else engine
+        builtin = [rule for rule in rules.rules if rule.origin == BUILTIN]
+        added = [rule for rule in rules.rules if rule.origin != BUILTIN]
+        chosen = installed_engines()[0] if engine == "auto" else engine
+        if engine == "auto" and chosen == "re" and rules.foreign:
+            raise MissingExtra(f"regular expressions of your own ({rules.foreign[0]})", extra="redact")
         groups = [Detectors(group, chosen) for group in (builtin, added) if group]
         self.engine = chosen
         self.counts: Counter[str] = Counter()
         self.problems: tuple[Problem, ...] = (*rules.problems, *chain.from_iterable(g.problems for g in groups))
+        if refused := [problem for problem in self.problems if problem.origin == BUILTIN]:
+            raise ConfigError(f"{', '.join(rules.foreign) or BUILTIN}: {refused[0].reason}")
         self._groups = groups
         self._name = lru_cache(maxsize=4096)(self.scrub)
 
     def scrub(self, text: str) -> str:
         """The text with every secret replaced by ``[REDACTED]``."""
         data = text.encode("utf-8", "surrogatepass")
-        spans = _merged(hit for hit in self._hits(data) if hit.is_secret)
-        if not spans:
+        hits = self._hits(data)
+        if not hits or not (spans := _merged(hit for hit in hits if hit.is_secret)):
             return text
         self._count(spans)
         return _replaced(data, spans, len(data))
@@ -87,10 +94,10 @@ class Redactor:
         return _cut(text)  # a secret that shows would have its shape in the window
 
     def _searched_preview(self, text: str) -> str:
-        size = _window(text, WINDOW)
+        size = _window(text, SEARCHED)
         while True:
             data = text[:size].encode("utf-8", "surrogatepass")
-            hits = list(self._hits(data))
+            hits = self._hits(data)
             limit = len(data) if size >= len(text) else _decided(data, hits)
             spans = _merged(hit for hit in hits if hit.is_secret and hit.last <= limit)
             shown = _replaced(data, spans, limit)
@@ -123,10 +130,11 @@ class Redactor:
             before = _length(data[:start])
             yield Finding(rule, before, before + _length(data[start:end]))
 
-    def _hits(self, data: bytes) -> Iterator[Hit]:
+    def _hits(self, data: bytes) -> list[Hit]:
+        hits: list[Hit] = []
         for group in self._groups:
-            if group.may_hold(data):
-                yield from group.hits(data)
+            hits += group.hits(data)
+        return hits
 
     def _count(self, spans: Iterable[Finding]) -> None:
         for span in spans:
@@ -148,7 +156,7 @@ def _window(text: str, size: int) -> int:
 
 def _decided(data: bytes, hits: list[Hit]) -> int:
     """Up to where the window is judged as the whole text would be: before the reach, and before what crosses that."""
-    limit = len(data) - REACH
+    limit = len(data) - (REACH * STRETCH if may_be_escaped(data) else REACH)
     for hit in sorted(hits, key=lambda hit: hit.last, reverse=True):
         if hit.last > limit:
             limit = min(limit, hit.first)

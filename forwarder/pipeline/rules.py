@@ -19,16 +19,21 @@ import msgspec
 
 from forwarder.errors import ConfigError
 
+BUILTIN = "built-in"
 Target = Literal["secret", "match", "line"]
 
 
 @dataclass(frozen=True)
 class Allowlist:
-    """What is no secret although a rule matched: a regex found in the `target`, or a stopword in the secret."""
+    """What is no secret although a rule matched: a regex found in the `target`, or a stopword in the secret.
+
+    `demands_all`: where it has regexes and stopwords, one of each must be found.
+    """
 
     regexes: tuple[str, ...] = ()
     stopwords: tuple[str, ...] = ()
     target: Target = "secret"
+    demands_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Rule:
     group: int = 0
     allowlists: tuple[Allowlist, ...] = ()
     shape: str | None = None
-    origin: str = "built-in"
+    origin: str = BUILTIN
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,19 @@ class Problem:
 
 @dataclass(frozen=True)
 class Rules:
-    """A set of rules and what could not be loaded; `+` joins two sets."""
+    """A set of rules and what could not be loaded; `+` joins two sets.
+
+    `foreign` says where those patterns are from that are not ours.
+    """
 
     rules: tuple[Rule, ...] = ()
     problems: tuple[Problem, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @classmethod
     def load_builtin(cls) -> Rules:
         """The rules that come with forwarder (`rules.toml` beside this module)."""
-        return cls.from_toml(files("forwarder.pipeline").joinpath("rules.toml").read_bytes(), origin="built-in")
+        return cls.from_toml(files("forwarder.pipeline").joinpath("rules.toml").read_bytes(), origin=BUILTIN)
 
     @classmethod
     def from_toml(cls, source: Path | bytes, *, origin: str | None = None) -> Rules:
@@ -86,16 +95,16 @@ class Rules:
         problems = [Problem(e.id, name, "has no regex: it judges by file name") for e in file.rules if not e.regex]
         if file.extend:
             problems.append(Problem("[extend]", name, "is not followed: name each rule file in the configuration"))
-        return cls(rules, tuple(problems))
+        return cls(rules, tuple(problems), () if name == BUILTIN else (name,))
 
-    def allowing(self, regexes: Iterable[str]) -> Rules:
+    def allowing(self, regexes: Iterable[str], *, origin: str) -> Rules:
         """The same rules, for which a secret that one of the regexes is found in is none."""
         allow = Allowlist(tuple(regexes))
         rules = tuple(replace(rule, allowlists=(*rule.allowlists, allow)) for rule in self.rules)
-        return replace(self, rules=rules)
+        return replace(self, rules=rules, foreign=(*self.foreign, origin))
 
     def __add__(self, other: Rules) -> Rules:
-        return replace(self, rules=self.rules + other.rules, problems=self.problems + other.problems)
+        return Rules(self.rules + other.rules, self.problems + other.problems, self.foreign + other.foreign)
 
 
 class _Allow(msgspec.Struct, rename="camel"):

@@ -1,5 +1,6 @@
 """What is taken out of texts, at which level, and that a preview shows nothing that scrubbing hides."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import msgspec
@@ -7,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forwarder.pipeline.patterns import Engine, has_re2
 from forwarder.pipeline.redaction import PREVIEW_CHARS, Finding, Level, Redactor
 from forwarder.pipeline.rules import Rules
+from forwarder.pipeline.shapes import installed_engines
 
 HERE = Path(__file__).parent
-ENGINES: list[Engine] = ["re2", "re"] if has_re2() else ["re"]
+ENGINES = installed_engines()
 REDACTORS = {engine: Redactor(Rules.load_builtin(), engine=engine) for engine in ENGINES}
 KEY = "sk-" + "abc123456789012345678"
 
@@ -168,6 +169,10 @@ SECRETS = st.sampled_from(
         "1d4965071e9c60b492bfe6cc5e4ced7f1e305ce2",
         "commit 1d4965071e9c60b492bfe6cc5e4ced7f1e305ce2",
         "jo\\u0040example.org",
+        "jo&#x0040;example.org",
+        "".join(f"%{ord(one):02x}" for one in "Authorization: Bearer " + "Zx81" * 9),
+        b64encode(b"x" * 100 + b" password: hunter22 " + b"y" * 100).decode(),
+        b64encode(b"\n".join([b"A=1", b"DB_PASSWORD=hunter22"] * 30)).decode(),
         "Cookie: a=bcdefg; " + "b=cdefgh; " * 40,
         "ey" + "J" + "a1B2" * 200 + ".ey" + "J" + "c3D4" * 20 + ".sig",
         "password: größe7",

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from forwarder.errors import ConfigError
-from forwarder.pipeline.patterns import Engine, has_re2
+from forwarder.pipeline.patterns import Engine
 from forwarder.pipeline.redaction import Redactor
 from forwarder.pipeline.rules import Rules
+from forwarder.pipeline.shapes import installed_engines
 
 HERE = Path(__file__).parent
 GLUE = "¦"
@@ -31,7 +32,7 @@ class Examples(msgspec.Struct):
 
 
 EXAMPLES = msgspec.toml.decode((HERE / "examples.toml").read_text().replace(GLUE, ""), type=Examples).example
-ENGINES: list[Engine] = ["re2", "re"] if has_re2() else ["re"]
+ENGINES = installed_engines()
 
 
 @cache
@@ -141,6 +142,12 @@ def test_rules_that_cannot_be_used_are_named_and_the_others_work(added: Redactor
     """One bad rule costs itself, and the user learns which and why."""
     assert {problem.rule for problem in added.problems} == {"broken", "no-such-group", "by-name", "[extend]"}
     assert all(problem.origin == "ours.toml" and problem.reason for problem in added.problems)
+
+
+def test_an_allow_pattern_that_no_engine_takes_is_an_error(engine: Engine) -> None:
+    """It belongs to every rule: to name the rules that are not in use would be to leak everything."""
+    with pytest.raises(ConfigError, match=r"config\.toml"):
+        Redactor(BUILTIN.allowing(["(unclosed"], origin="config.toml"), engine=engine)
 
 
 def test_rule_sets_add_up(engine: Engine) -> None:

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.pipeline.escapes import Unescaped
+from forwarder.pipeline.spelling import Unescaped
 
 
 def test_spans_lead_back_to_the_escapes() -> None:

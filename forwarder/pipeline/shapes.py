@@ -1,0 +1,178 @@
+"""Which of many short patterns occur in some bytes? It is asked of every text, and mostly answered "none".
+
+Three answers of the same meaning: Hyperscan's (one pass with SIMD, extra ``redact-fast``, where its wheel exists),
+RE2's (one automaton), and one by one with `re`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from threading import local
+from typing import Any, NamedTuple, Protocol, cast
+
+from forwarder.pipeline.patterns import Engine, Pattern, compiler, has_re2, re2_options, scoped
+
+
+class Shape(NamedTuple):
+    """A short pattern that occurs in every match of a rule, and literals (in lower case) of which one does."""
+
+    regex: str | None = None
+    keywords: tuple[str, ...] = ()
+
+
+class Shapes(Protocol):
+    """Shapes that are looked for together; one that is empty occurs everywhere."""
+
+    def occurs(self, data: bytes) -> bool:
+        """Whether any of them does."""
+        ...
+
+    def which(self, data: bytes) -> Sequence[int]:
+        """The indices of those that do, in ascending order."""
+        ...
+
+
+def make_shapes(shapes: Sequence[Shape], engine: Engine) -> Shapes:
+    """Compile them for an engine; the patterns must be ones that it takes."""
+    match engine:
+        case "hyperscan":
+            return HyperscanShapes(shapes)
+        case "re2":
+            return Re2Shapes(shapes)
+        case "re":
+            return ReShapes(shapes)
+
+
+@cache
+def installed_engines() -> tuple[Engine, ...]:
+    """The fastest first; Hyperscan needs RE2 beside it. What is optional is tried once."""
+    if not has_re2():
+        return ("re",)
+    try:
+        importlib.import_module("hyperscan")
+    except ImportError:
+        return ("re2", "re")
+    return ("hyperscan", "re2", "re")
+
+
+def _as_regex(shape: Shape) -> str | None:
+    if shape.regex or not shape.keywords:
+        return shape.regex
+    return "(?i:" + "|".join(map(_literal, shape.keywords)) + ")"
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\{one}" if one in r".\+*?()|[]{}^$" else one for one in text)
+
+
+class Re2Shapes:
+    """One automaton that finds any of them (and stops there) and one that tells which."""
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        re2 = cast("Any", importlib.import_module("re2"))
+        options = re2_options(re2)
+        options.never_capture = True
+        self._everything = range(len(shapes))
+        self._always = [index for index, shape in enumerate(shapes) if _as_regex(shape) is None]
+        regexes = [(index, regex) for index, shape in enumerate(shapes) if (regex := _as_regex(shape))]
+        self._indices = [index for index, _ in regexes]
+        chooser = re2.Set.SearchSet(options)
+        for _, regex in regexes:
+            chooser.Add(regex.encode())
+        chooser.Compile()
+        self._which: Callable[[bytes], list[int] | None] = chooser.Match
+        any_of_them = "|".join(scoped(regex) for _, regex in regexes) or r"\b\B"
+        self._any: Callable[[bytes], object] = re2.compile(any_of_them.encode(), options).search
+
+    def occurs(self, data: bytes) -> bool:
+        return bool(self._always) or self._any(data) is not None
+
+    def which(self, data: bytes) -> Sequence[int]:
+        """As promised; of all when the automaton says none though there is one, as it does when out of memory."""
+        if self._any(data) is None:
+            return self._always
+        found = self._which(data)
+        if not found:
+            return self._everything
+        return sorted([self._indices[index] for index in found] + self._always)
+
+
+class HyperscanShapes:
+    """One database; every thread scans with a scratch space of its own."""
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        self._hyperscan = cast("Any", importlib.import_module("hyperscan"))
+        regexes: list[tuple[int, str]] = []
+        self._always: list[int] = []
+        for index, shape in enumerate(shapes):
+            regex = _as_regex(shape)
+            if regex and self._takes(regex):
+                regexes.append((index, regex))
+            else:
+                self._always.append(index)
+        self._database = self._compiled(regexes or [(0, r"\b\B")])
+        self._scan = self._database.scan
+        self._scratches = local()
+
+    def _takes(self, regex: str) -> bool:
+        try:
+            self._compiled([(0, regex)])
+        except self._hyperscan.error:
+            return False
+        return True
+
+    def _compiled(self, regexes: Sequence[tuple[int, str]]) -> Any:
+        database = self._hyperscan.Database()
+        database.compile(
+            expressions=[regex.encode() for _, regex in regexes],
+            ids=[index for index, _ in regexes],
+            flags=[self._hyperscan.HS_FLAG_SINGLEMATCH] * len(regexes),
+        )
+        return database
+
+    def occurs(self, data: bytes) -> bool:
+        return bool(self.which(data))
+
+    def which(self, data: bytes) -> Sequence[int]:
+        try:
+            scratch = self._scratches.own
+        except AttributeError:
+            scratch = self._scratches.own = self._hyperscan.Scratch(self._database)
+        found = self._always.copy()
+        self._scan(data, _note, context=found, scratch=scratch)
+        if len(found) > 1:
+            found.sort()
+        return found
+
+
+def _note(index: int, start: int, end: int, flags: int, found: list[int]) -> None:
+    found.append(index)
+
+
+class ReShapes:
+    """Keywords, then the shape, for one rule after the other; there is no quick answer for all of them."""
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        compile_pattern = compiler("re")
+        self._shapes: list[tuple[tuple[bytes, ...], Pattern | None]] = [
+            (
+                tuple(keyword.encode() for keyword in shape.keywords),
+                compile_pattern(shape.regex) if shape.regex else None,
+            )
+            for shape in shapes
+        ]
+
+    def occurs(self, data: bytes) -> bool:
+        del data
+        return True
+
+    def which(self, data: bytes) -> Sequence[int]:
+        lowered = data.lower()
+        return [
+            index
+            for index, (keywords, shape) in enumerate(self._shapes)
+            if (not keywords or any(keyword in lowered for keyword in keywords))
+            and (shape is None or shape.search(data) is not None)
+        ]
