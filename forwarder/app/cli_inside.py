@@ -147,7 +147,9 @@ def verify(output_format: str, **options: Any) -> None:
 def egress(sink: str, output_format: str, **options: Any) -> None:
     """Print which fields of which events leave to SINK, and what happens to each on the way."""
     from forwarder.app.egress import examine, text_lines
+    from forwarder.app.logs import set_up
 
+    set_up(scrub=str, level="error", log_format="auto")  # what the events of the probe make the mapper say is no news
     found = examine(settings_of(options), sink)
     _print(found, text_lines(found), output_format)
 

@@ -28,6 +28,7 @@ from forwarder.app.state_shapes import renew_states
 from forwarder.app.status_note import StatusNote
 from forwarder.app.stopping import Stop, stop_on_signals
 from forwarder.app.threads import share_the_interpreter
+from forwarder.app.unreadable import tell_unreadable
 from forwarder.clock import Clock, SystemClock
 from forwarder.errors import JournalDamaged
 from forwarder.journal import Journal, set_aside
@@ -139,7 +140,8 @@ class Forwarding:
             ]
             reading.append(tasks.create_task(quiet.run()))
             retrying = self._retry(journal, delivery, committer, make_mapper)
-            keeping = [tasks.create_task(one) for one in (status.run(), self._prune(journal, index), retrying)]
+            telling = tell_unreadable(problems, journal, committer, sources=self._sources, make_mapper=make_mapper)
+            keeping = [tasks.create_task(one) for one in (status.run(), self._prune(journal, index), retrying, telling)]
             committing = tasks.create_task(committer.run())
             found = await report_present(
                 await watch.sweep(is_full=True),

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import structlog
 from msgspec.structs import replace
 
 from forwarder.app.committing import Committer
@@ -24,6 +25,8 @@ SLICE_SECONDS = 0.005  # of mapping at a time; what a record costs is measured a
 RECORD_SECONDS = 20e-6
 BYTE_SECONDS = 4e-9
 MAPPERS_KEPT = 1024  # states in memory; of a stream that is read again later, the journal has it
+
+_log = structlog.get_logger(__name__)
 
 MakeMapper = Callable[[str, Source[Any], Path], Mapper]
 
@@ -84,6 +87,9 @@ class Intake:
     async def _map(self, mapper: Mapper, chunk: Chunk) -> Mapped:
         """Map in slices, so that delivery and signals get their turn in between."""
         mapped = Mapped()
+        if (lost := chunk.lost) is not None:
+            _log.warning(f"{chunk.row.source}: {lost.bytes} bytes of {chunk.row.path} were {lost.reason} unread")
+            mapper.tell_gap(lost.reason, lost.bytes, key=lost.key, offset=lost.offset, mapped=mapped)
         for start, end in _slices(chunk.records):
             if start:
                 await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import structlog
@@ -16,10 +17,15 @@ class Problems:
 
     def __init__(self) -> None:
         self.by_file: dict[str, str] = {}
+        self.untold: list[File] = []  # those of which no event tells yet
+        self.has_untold = asyncio.Event()
 
     def add(self, file: File, error: Exception) -> None:
         """Remember the reason, and log it unless it is known."""
         path, reason = os.fsencode(file.path).decode("utf-8", "replace"), str(error)
+        if path not in self.by_file:
+            self.untold.append(file)
+            self.has_untold.set()
         if self.by_file.get(path) != reason:
             self.by_file[path] = reason
             text = f"{file.source}: cannot read {path}: {reason}; it is tried again when it changes"

@@ -16,7 +16,8 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `offset` stands after a newline, in bytes of the decompressed file; events of records that begin before `skip_until`
     are not wanted. `head` is the digest of the first `head_size` bytes, `tail` of the `tail_size` bytes before
     `offset`; `first_line` the 16-byte digest of the first line (empty before there is one). `state` is the mapper's
-    state in MessagePack. `time` is the file's modification time when it was last read, in seconds.
+    state in MessagePack. `time` is the file's modification time when it was last read, in seconds. `seen` is its size
+    then, 0 if that is not known: what lies between `offset` and there was seen, and not read.
     """
 
     id: int
@@ -34,6 +35,7 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tail: bytes = b""
     state: bytes = b""
     time: float = 0.0
+    seen: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from forwarder.errors import JournalDamaged, JournalTooNew, StateError
 from forwarder.journal import sessions
 from forwarder.journal.upgrade import sessions_of
 
-VERSION = 3
+VERSION = 4
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x46574452  # "FWDR": tells our file from another program's
 
@@ -47,6 +47,7 @@ CREATE TABLE acks (sink TEXT NOT NULL, second INTEGER NOT NULL, acked INTEGER NO
                    PRIMARY KEY (sink, second)) WITHOUT ROWID;
 """,
     2: sessions.CREATE,
+    3: "ALTER TABLE streams ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;",
 }
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
 
 from forwarder.errors import RecordError, RecordTooLong, UnknownRecord
-from forwarder.events import Event, Gap, Session, UnknownRecordSeen
+from forwarder.events import Event, Gap, Key, Session, UnknownRecordSeen
 from forwarder.journal import DeadLetter, SessionRow
 from forwarder.pipeline.encoding import Encoder, origin_maker
 from forwarder.pipeline.redaction import Level, Redactor
@@ -166,6 +166,22 @@ class Mapper:
                 offset=record.offset,
             )
             self._add(UnknownRecordSeen(record_type=kind, count=1, **self._envelope(record)), record, mapped)
+
+    def tell_gap(
+        self,
+        reason: Literal["truncated", "replaced", "unreadable"],
+        size: int | None,
+        *,
+        key: Key,
+        offset: int,
+        mapped: Mapped,
+    ) -> None:
+        """Add the event of bytes that were in the file and that nobody has read; `size` is None if it is not known."""
+        session = self._saved.session or Session(agent=self._name, id=self.path.stem)
+        gap = Gap(reason=reason, bytes=size, key=key, time=self._now(), session=session, time_inferred=True)
+        line, fact = self._encoder.encode(gap, self._origin(offset, False))
+        mapped.lines.append(line)
+        mapped.facts.append(fact)
 
     def _envelope(self, record: Record) -> dict[str, Any]:
         session = self._saved.session or Session(agent=self._name, id=self.path.stem)

@@ -156,6 +156,8 @@ class Follower:
                 opened.close()
                 raise
         if chunk is None:
+            if isinstance(opened, OpenStream):
+                self.index.saw(opened.seen())
             opened.close()
             return None, None
         return opened, chunk

@@ -36,6 +36,11 @@ class StreamIndex:
         self._by_inode[hash((row.source, row.device, row.inode))] = row.id
         self._by_name[name] = (*self._by_name.get(name, ()), row.id)
 
+    def saw(self, row: StreamRow) -> None:
+        """How large the file of a known stream is, read or not. Reading threads may call this too."""
+        if (known := self._by_id.get(row.id)) and known.offset == row.offset:
+            self._by_id[row.id] = replace(known, seen=row.seen)
+
     def at(self, source: str, stat: os.stat_result) -> StreamRow | None:
         """The stream that was last seen under this device and inode."""
         return self._at(source, stat.st_dev, stat.st_ino)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -27,15 +27,26 @@ SKIP_BYTES = 1 << 20  # of a compressed file at a time, when only its size is as
 HEAD_BYTES = 1024  # more than the ids in the first record of any agent; a shorter file is known by what it has
 
 
+class Lost(NamedTuple):
+    """Bytes from `offset` on that were seen and are gone unread; `key` tells the loss from every other one."""
+
+    reason: Literal["truncated", "replaced"]
+    offset: int
+    bytes: int
+    key: tuple[str | int, ...]
+
+
 class Chunk(NamedTuple):
     """Records of one stream and its checkpoint behind them; `row.state` is the state before them.
 
-    `is_restarted`: the content was not the one read before, so the state has to begin anew.
+    `is_restarted`: the content was not the one read before, so the state has to begin anew. `lost` is what of the
+    content before nobody can read any more.
     """
 
     row: StreamRow
     records: list[Record]
     is_restarted: bool
+    lost: Lost | None = None
 
 
 class OpenStream:
@@ -50,6 +61,7 @@ class OpenStream:
         self.row = self._saved = row
         self.is_restarted = False
         self.is_stale = False
+        self._lost: Lost | None = None
         self._path = path
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
         try:
@@ -67,6 +79,7 @@ class OpenStream:
             known = None if is_shorter else _proven_tail(self._plain, row)
             if known is None:
                 self.is_restarted = True
+                self._lost = _lost(row, "truncated" if is_shorter else "replaced")
                 row = restarted(row)
             else:
                 tail = known
@@ -105,6 +118,10 @@ class OpenStream:
         """Bytes behind the offset; None for a compressed file, whose plain size is not known."""
         return None if self._is_compressed else os.fstat(self._file.fileno()).st_size - self.row.offset
 
+    def seen(self) -> StreamRow:
+        """The checkpoint with the file's size now; that of a compressed file tells nothing."""
+        return self.row if self._is_compressed else replace(self.row, seen=os.fstat(self._file.fileno()).st_size)
+
     def close(self) -> None:
         """Close the file; the object cannot be used any more."""
         self._file.close()
@@ -118,11 +135,12 @@ class OpenStream:
 
     def _handed_out(self, records: list[Record]) -> Chunk:
         is_restarted, self.is_restarted = self.is_restarted, False
+        lost, self._lost = self._lost, None
         time = datetime.fromtimestamp(os.fstat(self._file.fileno()).st_mtime, UTC)
         for record in records:
             record.time = time
         self._saved = self.row
-        return Chunk(self.row, records, is_restarted)
+        return Chunk(self.row, records, is_restarted, lost)
 
     def _chunk(self, records: list[Record]) -> Chunk:
         reader, row = self._reader, self.row
@@ -138,6 +156,7 @@ class OpenStream:
             tail_size=len(reader.tail),
             tail=_digest(reader.tail),
         )
+        self.row = self.seen()
         return self._handed_out(records)
 
 
@@ -173,8 +192,16 @@ def restarted(row: StreamRow) -> StreamRow:
     """The same stream in a new generation, from offset 0."""
     return replace(
         row, generation=row.generation + 1, offset=0, skip_until=0, first_line=b"", head_size=0, head=b"",
-        tail_size=0, tail=b"", state=b"",
+        tail_size=0, tail=b"", state=b"", seen=0,
     )  # fmt: skip
+
+
+def _lost(row: StreamRow, reason: Literal["truncated", "replaced"]) -> Lost | None:
+    """What was seen behind the offset; bytes that came and went between two looks are not known of."""
+    read = max(row.offset, row.skip_until)
+    if row.seen <= read:
+        return None
+    return Lost(reason, read, row.seen - read, (row.first_line.hex(), reason, row.generation, read))
 
 
 def check_name(path: Path) -> None:

@@ -162,3 +162,30 @@ async def test_what_egress_tells_is_what_arrives(machine: Machine) -> None:
     assert {*got} - {"origin"} <= leaving
     assert "session" in got
     assert "text" not in leaving | {*got}
+
+
+async def test_bytes_that_were_seen_and_cut_off_are_told_once(machine: Machine) -> None:
+    """A half line that is gone before its end came is a loss, and the events say so, over a kill and a restart."""
+    write(machine, answers=2)
+    (path,) = machine.home.rglob("rollout-*.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"half a line')
+    machine.configure(machine.archive_sink())
+    process = await machine.started()
+    await machine.until(lambda: len(machine.archived()) == 3, "all whole lines are delivered", process=process)
+    process.kill()
+    await process.wait()
+    path.write_bytes(whole[: whole.index(b"\n") + 1])
+    async with machine.running() as process:
+        await machine.until(lambda: "gap" in types(machine), "the loss is told", process=process)
+        await machine.until(machine.is_read, "the new content is read", process=process)
+    path.write_bytes(whole)
+    async with machine.running() as process:
+        await machine.until(machine.is_read, "what was appended is read", process=process)
+
+    (gap,) = [event for event in machine.archived() if event["type"] == "gap"]
+    assert (gap["reason"], gap["bytes"], gap["origin"]["offset"]) == ("truncated", 13, len(whole))
+
+
+def types(machine: Machine) -> list[str]:
+    return [event["type"] for event in machine.archived()]
