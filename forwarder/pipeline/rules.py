@@ -1,9 +1,10 @@
 """Redaction rules as data: the built-in ones, and files in gitleaks' TOML format.
 
 Of a gitleaks file these count: `[[rules]]` with `id`, `regex`, `keywords`, `entropy`, `secretGroup` and their
-allowlists, and the global `[allowlist]` / `[[allowlists]]` (also with `targetRules`). What judges by file name or
-commit (`path`, `paths`, `commits`) has no meaning for texts and is left out. Our own file adds `shape` to some rules: a
-short pattern that occurs in every match and is cheaper to look for than the rule itself.
+allowlists, the global `[allowlist]` / `[[allowlists]]` (also with `targetRules`), and `[extend]` with `path` and
+`disabledRules`. A text has no file name and no commit: a rule with `path` and `regex` is looked for in every text, one
+with `path` alone is named as not in use, an allowlist that needs `paths` or `commits` never holds. Our own file adds
+`shape` to some rules: a short pattern that occurs in every match and is cheaper to look for than the rule itself.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from forwarder.errors import ConfigError
 
 BUILTIN = "built-in"
+DEEPEST_EXTEND = 2  # files that one file extends, as in gitleaks: more is a circle
 Target = Literal["secret", "match", "line"]
 
 
@@ -80,7 +82,7 @@ class Rules:
         return cls.from_toml(files("forwarder.pipeline").joinpath("rules.toml").read_bytes(), origin=BUILTIN)
 
     @classmethod
-    def from_toml(cls, source: Path | bytes, *, origin: str | None = None) -> Rules:
+    def from_toml(cls, source: Path | bytes, *, origin: str | None = None, _depth: int = 0) -> Rules:
         """Read a rule file, or its bytes. `origin` names it in messages (default: the path).
 
         A rule that cannot be used becomes a `Problem`; raises `ConfigError` when the file as a whole cannot be read.
@@ -91,11 +93,28 @@ class Rules:
             file = msgspec.convert(tomllib.loads(content.decode()), _File)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             raise ConfigError(f"{name}: not a rule file in gitleaks' format: {error}") from error
-        rules = tuple(_rule(entry, file, name) for entry in file.rules if entry.regex)
-        problems = [Problem(e.id, name, "has no regex: it judges by file name") for e in file.rules if not e.regex]
-        if file.extend:
-            problems.append(Problem("[extend]", name, "is not followed: name each rule file in the configuration"))
-        return cls(rules, tuple(problems), () if name == BUILTIN else (name,))
+        folder = source.parent if isinstance(source, Path) else Path()
+        base = cls.from_toml(folder / file.extend.path, _depth=_depth + 1) if _follows(file, _depth) else cls()
+        return base._extended(file, name, _depth)
+
+    def _extended(self, file: _File, name: str, depth: int) -> Rules:
+        """The rules of the file added to these, which it extends; a rule of both changes what it states."""
+        known = {rule.id: rule for rule in self.rules if rule.id not in file.extend.disabled_rules}
+        problems = [problem for problem in self.problems if problem.rule not in file.extend.disabled_rules]
+        for entry in file.rules:
+            if entry.regex or entry.id in known:
+                known[entry.id] = _rule(entry, known.get(entry.id), name)
+            else:
+                reason = "it judges by file name, and texts have none" if entry.path else "it has no regex"
+                problems.append(Problem(entry.id, name, reason))
+        if file.extend.use_default:
+            problems.append(
+                Problem("[extend]", name, "useDefault: gitleaks' own rules are not here, extend them by path")
+            )
+        if file.extend.path and depth >= DEEPEST_EXTEND:
+            problems.append(Problem("[extend]", name, f"{file.extend.path}: files extend each other too deeply"))
+        rules = tuple(_allowed(rule, file) for rule in known.values())
+        return Rules(rules, tuple(problems), self.foreign if name == BUILTIN else (*self.foreign, name))
 
     def allowing(self, regexes: Iterable[str], *, origin: str) -> Rules:
         """The same rules, for which a secret that one of the regexes is found in is none."""
@@ -118,13 +137,17 @@ class _Allow(msgspec.Struct, rename="camel"):
 
     def applies(self) -> bool:
         """Whether it can decide without a file name: one that also demands a path or commit never holds here."""
-        needs_file = self.condition.upper() in ("AND", "&&") and (self.paths or self.commits)
+        needs_file = self.demands_all() and (self.paths or self.commits)
         return bool(self.regexes or self.stopwords) and not needs_file
+
+    def demands_all(self) -> bool:
+        return self.condition.upper() in ("AND", "&&")
 
 
 class _Entry(msgspec.Struct, rename="camel"):
     id: str
     regex: str = ""
+    path: str = ""
     keywords: list[str] = []
     entropy: float = 0.0
     secret_group: int = 0
@@ -133,33 +156,55 @@ class _Entry(msgspec.Struct, rename="camel"):
     allowlists: list[_Allow] = []
 
 
+class _Extend(msgspec.Struct, rename="camel"):
+    path: str = ""
+    use_default: bool = False
+    disabled_rules: list[str] = []
+
+
 class _File(msgspec.Struct):
     rules: list[_Entry] = []
     allowlist: _Allow | None = None
     allowlists: list[_Allow] = []
-    extend: dict[str, Any] = {}
+    extend: _Extend = msgspec.field(default_factory=_Extend)
 
 
 def _allows(allowlist: _Allow | None, allowlists: list[_Allow]) -> list[_Allow]:
     return [*allowlists, allowlist] if allowlist else allowlists
 
 
-def _rule(entry: _Entry, file: _File, origin: str) -> Rule:
-    of_file = _allows(file.allowlist, file.allowlists)
-    shared = [allow for allow in of_file if not allow.target_rules or entry.id in allow.target_rules]
-    allows = [*_allows(entry.allowlist, entry.allowlists), *shared]
+def _follows(file: _File, depth: int) -> bool:
+    return bool(file.extend.path) and depth < DEEPEST_EXTEND
+
+
+def _rule(entry: _Entry, base: Rule | None, origin: str) -> Rule:
+    """The rule as written; where it extends one of another file, what it does not state is that one's."""
+    base = base or Rule(entry.id, "")
     return Rule(
         id=entry.id,
-        regex=entry.regex,
-        keywords=tuple(keyword.lower() for keyword in entry.keywords),
-        entropy=entry.entropy,
-        group=entry.secret_group,
-        allowlists=tuple(_allowlist(allow) for allow in allows if allow.applies()),
-        shape=entry.shape,
+        regex=entry.regex or base.regex,
+        keywords=base.keywords + tuple(keyword.lower() for keyword in entry.keywords),
+        entropy=entry.entropy or base.entropy,
+        group=entry.secret_group or base.group,
+        allowlists=base.allowlists + _compiled(_allows(entry.allowlist, entry.allowlists)),
+        shape=entry.shape or base.shape,
         origin=origin,
     )
 
 
+def _allowed(rule: Rule, file: _File) -> Rule:
+    """The rule with the file's global allowlists behind its own."""
+    of_file = _allows(file.allowlist, file.allowlists)
+    shared = [allow for allow in of_file if not allow.target_rules or rule.id in allow.target_rules]
+    return replace(rule, allowlists=rule.allowlists + _compiled(shared)) if shared else rule
+
+
+def _compiled(allows: list[_Allow]) -> tuple[Allowlist, ...]:
+    return tuple(_allowlist(allow) for allow in allows if allow.applies())
+
+
 def _allowlist(allow: _Allow) -> Allowlist:
     target: Target = "match" if allow.regex_target == "match" else "line" if allow.regex_target == "line" else "secret"
-    return Allowlist(tuple(allow.regexes), tuple(word.lower() for word in allow.stopwords), target)
+    return Allowlist(
+        tuple(allow.regexes), tuple(word.lower() for word in allow.stopwords), target, demands_all=allow.demands_all()
+    )
