@@ -72,6 +72,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None
     started: datetime | None
     written: datetime | None
+    watching: str | None
     journal: JournalStatus
     files: list[FileStatus]
     sinks: list[SinkStatus]
@@ -105,6 +106,7 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         pid=note.pid if note and is_running else None,
         started=note.started if note else None,
         written=note.time if note else None,
+        watching=note.watching if note and is_running else None,
         journal=journal,
         files=files,
         sinks=sinks,

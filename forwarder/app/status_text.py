@@ -15,6 +15,8 @@ FILES_SHOWN = 10
 def report_lines(report: Report) -> Iterator[str]:
     """The report, line by line; files that lag come first, of the others only the newest few."""
     yield f"forwarder  {_life(report)}"
+    if report.watching:
+        yield f"watching   {report.watching}"
     journal = report.journal
     yield (
         f"journal    {show_bytes(journal.bytes)} of {show_bytes(journal.max_bytes)}"

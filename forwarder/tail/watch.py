@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
+import structlog
 from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableType] - its signature names a type of trio
 
 from forwarder.clock import Clock
@@ -35,6 +36,8 @@ STEADY_STEP_SECONDS = 1.0  # between looks at the files whose events are passed 
 UNWANTED_KEPT = 2_000  # names of files that match no pattern; a folder that takes such a name is found by a sweep
 BLIND_SWEEP_SECONDS = 1.0  # between sweeps while there are no file events
 RETRY_SECONDS = 60.0  # before file events are tried again
+
+_log = structlog.get_logger(__name__)
 
 
 class Watch:
@@ -60,6 +63,8 @@ class Watch:
         self._passed_over: set[str] = set()
         self._unwanted: set[str] = set()
         self._last_news = clock.monotonic()
+        # Asked to pass over folders that nobody may look into, watchfiles keeps silent about missing watches as well.
+        self._has_closed_folders = False
         self.fallback: str | None = None  # why there are no file events, if there are none
 
     async def sweep(self, *, is_full: bool = False) -> list[File]:
@@ -106,20 +111,25 @@ class Watch:
             yield_on_timeout=True,
             stop_event=stop,
             watch_filter=None,
-            ignore_permission_denied=True,
+            ignore_permission_denied=self._has_closed_folders,
         )
         try:
             async with aclosing(events):
-                self.fallback = None
                 async for changes in events:
+                    self.fallback = None
                     if await self._report(changes, report):
                         self._last_news = self._clock.monotonic()
                     is_busy = self._clock.monotonic() - self._last_news < QUIET_AFTER_SECONDS
                     if is_busy is not self._is_busy:
                         self._is_busy = is_busy
                         return  # to be called again with the other step
+        except PermissionError:
+            self._has_closed_folders = True  # called again, it passes over them
         except (OSError, RuntimeError) as error:
-            self.fallback = f"no file events, looking every {BLIND_SWEEP_SECONDS:g} s instead: {error}"
+            fallback = f"no file events, looking every {BLIND_SWEEP_SECONDS:g} s instead: {error}"
+            if fallback != self.fallback:
+                _log.warning(fallback)
+            self.fallback = fallback
             for file in await self.sweep(is_full=True):
                 report(file)
             await self._clock.sleep(RETRY_SECONDS)

@@ -223,6 +223,13 @@ def test_a_folder_without_a_journal_is_said_to_be_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_missing_file_events_are_shown(folder: Folder) -> None:
+    """Where watches have run out lines arrive later, and whoever wonders why finds the reason."""
+    report = await folder.report(watching="no file events, looking every 1 s instead: no watches left")
+
+    assert "watching   no file events, looking every 1 s instead: no watches left" in report_lines(report)
+
+
 async def test_the_readable_report_shows_all_of_it(folder: Folder) -> None:
     """Files that lag first, then sinks and problems, each on a line."""
     error = replace(FAILING, last_error_time=folder.now)

@@ -273,7 +273,8 @@ class World:
             raise Broken("\n".join(wrong) + f"\n{self.tail_of_log()}")
 
     def _wrong_in_journal(self) -> list[str]:
-        if set_aside := [path.name for path in self.machine.state.glob("*damaged*")]:
+        # Empty is what a kill may leave of the very first start.
+        if set_aside := [path.name for path in self.machine.state.glob("*damaged*") if path.stat().st_size]:
             return [f"the journal was set aside: {set_aside}"]
         with closing(sqlite3.connect(self.machine.state / "journal.sqlite3")) as connection:
             [(integrity,)] = connection.execute("PRAGMA integrity_check").fetchall()
