@@ -60,6 +60,8 @@ def connect(folder: Path) -> sqlite3.Connection:
     try:
         if not path.exists():
             path.touch(mode=0o600)
+        elif path.stat().st_size == 0:  # to SQLite a new one: all that was known would be gone without a word
+            raise JournalDamaged(f"{path} is empty")
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
     except (OSError, sqlite3.OperationalError) as error:
         raise StateError(f"cannot write the journal {path}: {error}; choose another folder with --state-dir") from error

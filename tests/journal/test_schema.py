@@ -89,13 +89,17 @@ def short_garbage(path: Path) -> None:
     path.write_bytes(b"garbage")
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def zeros_in_the_middle(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(8192)
         file.write(bytes(8192 * 3))
 
 
-@pytest.mark.parametrize("spoil", [all_zeros, garbage, short_garbage, zeros_in_the_middle])
+@pytest.mark.parametrize("spoil", [all_zeros, garbage, short_garbage, empty, zeros_in_the_middle])
 async def test_a_broken_file_is_told_and_can_be_set_aside(
     journal: Journal, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
