@@ -162,6 +162,26 @@ class Source(ABC, Generic[State]):
         """
         return False
 
+    def is_spool(self, path: Path) -> bool:
+        """Whether the file was written for the forwarder alone, which may delete it (`run` does, `replay` does not).
+
+        A file that is one record is deleted once the journal holds it for good. One that grows is renamed first, to
+        ``STEM.<nanoseconds>.SUFFIX`` in its folder, and deleted when nobody has written to it for some time. `patterns`
+        must match the new name, and this must be true of it too. What the next file under the old name tells is mapped
+        from the state that the renamed one has ended in. Writers must open the file for each record, and close it
+        within five seconds.
+        """
+        return False
+
+    def gist(self, record: Record) -> object:
+        """Of a file that is one record: what matters of a content, to be compared; None if all of it does.
+
+        For files that are rewritten every second to say the same: of contents in a row whose gists are equal only the
+        first is a record at once, and the last as soon as something else happens. Called in a thread, so look at
+        nothing but the record.
+        """
+        return None
+
     def expects(self, state: State) -> Expectation | None:
         """Of a file that is one record: whether its source wants to be told when it vanishes or stays as it is.
 

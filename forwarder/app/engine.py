@@ -6,6 +6,7 @@ import asyncio
 import platform
 import sqlite3
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from forwarder.app.quiet import QuietWatch, whole_files
 from forwarder.app.registry import make_sink
 from forwarder.app.remapping import Remapping
 from forwarder.app.retrying import take_up_letters
+from forwarder.app.spools import Spools
 from forwarder.app.state_folder import held
 from forwarder.app.state_shapes import renew_states
 from forwarder.app.status_note import StatusNote
@@ -31,7 +33,8 @@ from forwarder.app.threads import share_the_interpreter
 from forwarder.app.unreadable import tell_unreadable
 from forwarder.clock import Clock, SystemClock
 from forwarder.errors import JournalDamaged
-from forwarder.journal import Journal, set_aside
+from forwarder.journal import Journal, StreamRow, set_aside
+from forwarder.pipeline.mapping import Mapped
 from forwarder.pipeline.redaction import Redactor
 from forwarder.sink import Sink
 from forwarder.source import Source
@@ -114,9 +117,11 @@ class Forwarding:
             max_line_bytes=settings.max_line_bytes,
             on_problem=problems.add,
             is_whole=lambda file: self._sources[file.source].is_whole(file.path),
-            now=clock.now,
+            gist=lambda key, record: self._sources[key[0]].gist(record),
+            clock=clock,
         )
         quiet = QuietWatch(follower, clock, host=platform.node())
+        spools = Spools(follower, journal, sources=self._sources, clock=clock)
         encoder = make_encoder(settings, self._redactor)
         announce = loss_announcer(settings, encoder, clock)
         committer = Committer(journal, clock, on_full=settings.journal.on_full, announce=announce)
@@ -127,18 +132,18 @@ class Forwarding:
             journal,
             sources=self._sources,
             make_mapper=make_mapper,
-            on_progress=lambda row, _: problems.solved(row.path),
+            on_progress=partial(_progress, problems, spools),
             quiet=quiet,
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
-        watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds)
+        watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds, steady=follower.beats.steady)
         status = self._status_note(journal, delivery, committer, watch, problems)
-        async with asyncio.TaskGroup() as tasks:
+        async with spools, asyncio.TaskGroup() as tasks:
             reading = [
                 tasks.create_task(intake.run()),
                 tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
             ]
-            reading.append(tasks.create_task(quiet.run()))
+            reading += [tasks.create_task(quiet.run()), tasks.create_task(spools.run())]
             retrying = self._retry(journal, delivery, committer, make_mapper)
             telling = tell_unreadable(problems, journal, committer, sources=self._sources, make_mapper=make_mapper)
             keeping = [tasks.create_task(one) for one in (status.run(), self._prune(journal, index), retrying, telling)]
@@ -196,3 +201,9 @@ class Forwarding:
             except sqlite3.OperationalError as error:
                 _log.warning(f"cannot drop old events from the journal: {error}; tried again in {PRUNE_SECONDS:g} s")
             await self._clock.sleep(PRUNE_SECONDS)
+
+
+def _progress(problems: Problems, spools: Spools, row: StreamRow, _: Mapped) -> None:
+    """A file could be read, up to this checkpoint."""
+    problems.solved(row.path)
+    spools.see(row)

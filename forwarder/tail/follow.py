@@ -6,19 +6,21 @@ import asyncio
 import os
 import stat
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable
-from datetime import datetime
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from forwarder.clock import Clock
 from forwarder.errors import ForwarderError
 from forwarder.source import Quiet, Record, Vanished
+from forwarder.tail.beats import Beats, Key
 from forwarder.tail.compression import translated
 from forwarder.tail.index import StreamIndex
 from forwarder.tail.stream import Chunk, OpenStream, check_name, open_stream
 from forwarder.tail.whole import OpenWhole
 
 MAX_OPEN = 64  # while more live files than this take turns, they are closed in between: often 1,024 may be open
+WHOLE_AT_ONCE = 64  # small files that are read in one turn of a thread: the turn costs more than a file
 LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
 
 
@@ -44,35 +46,57 @@ class Follower:
         index: StreamIndex,
         *,
         max_line_bytes: int,
-        now: Callable[[], datetime],
+        clock: Clock,
         on_problem: Callable[[File, Exception], None],
         is_whole: Callable[[File], bool] = lambda _: False,
+        gist: Callable[[Key, Record], object] = lambda _, __: None,
     ) -> None:
-        """`now` is the wall clock."""
+        """`is_whole` and `gist` are what the file's source says of it."""
         self.index = index
-        self._now = now
+        self._now = clock.now
         self._is_whole = is_whole
         self._max_line_bytes = max_line_bytes
         self._on_problem = on_problem
         self._live: OrderedDict[File, Opened | None] = OrderedDict()
         self._history: OrderedDict[File, Opened | None] = OrderedDict()
         self._notices: deque[tuple[File, Quiet]] = deque()
+        self._ready: deque[Chunk] = deque()
+        self.beats = Beats(gist, max_bytes=max_line_bytes, clock=clock)
+        self._held: set[File] = set()
+        self._reading = asyncio.Lock()
         self._reported = asyncio.Event()
         self._is_ending = False
         self._is_closed = False
 
-    def report(self, file: File, *, is_live: bool) -> None:
-        """The file is new or has changed. Reporting it again while it waits changes nothing but its turn."""
+    def report(self, file: File, *, is_live: bool) -> bool:
+        """The file is new or has changed. Reporting it again while it waits changes nothing but its turn.
+
+        Returns whether that may be news: some files say the same over and over.
+        """
         if is_live:
             self._live.setdefault(file, self._history.pop(file, None))
         elif file not in self._live:
             self._history.setdefault(file, None)
         self._reported.set()
+        return file not in self.beats
 
     def tell(self, file: File, quiet: Quiet) -> None:
         """Hand the notice out as a record of the file's stream, behind what is being read of it."""
         self._notices.append((file, quiet))
         self._reported.set()
+
+    async def hold(self, file: File) -> None:
+        """Leave the file alone, whoever reports it, until `release`. It is not open any more when this returns."""
+        self._held.add(file)
+        async with self._reading:
+            for queue in (self._live, self._history):
+                if opened := queue.pop(file, None):
+                    opened.close()
+
+    def release(self, file: File) -> None:
+        """Read the file again."""
+        self._held.discard(file)
+        self.report(file, is_live=True)
 
     def end(self) -> None:
         """No file will be reported any more: `chunks` ends when everything has been read."""
@@ -82,7 +106,7 @@ class Follower:
     @property
     def waiting(self) -> int:
         """How many files have something left to read, or to hear."""
-        return len(self._live) + len(self._history) + len(self._notices)
+        return len(self._live) + len(self._history) + len(self._notices) + len(self._ready)
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """What was read, in the order of the file; waits for reports when there is nothing to read."""
@@ -105,12 +129,15 @@ class Follower:
     async def _next(self) -> Chunk | None:
         while not self._is_closed:
             queue = self._live or self._history
+            if self._ready:
+                return self._ready.popleft()
             if self._notices:
-                if chunk := self._notice(*self._notices.popleft()):
-                    return chunk
+                self._hand_out(self._notice(*self._notices.popleft()))
             elif queue:
                 file, opened = queue.popitem(last=False)
-                if chunk := await self._read(file, opened):
+                if opened is None and self._is_whole(file):
+                    await self._read_whole([file, *self._more_whole(queue)])
+                elif chunk := await self._read(file, opened):
                     return chunk
             elif self._is_ending:
                 return None
@@ -119,21 +146,73 @@ class Follower:
                 await self._reported.wait()
         return None
 
-    def _notice(self, file: File, notice: Vanished | Quiet) -> Chunk | None:
+    def _notice(self, file: File, notice: Vanished | Quiet) -> list[Chunk]:
+        """The notice, behind what the file said last."""
         row = self.index.known(file.source, file.path)
         if row is None:
-            return None
-        return Chunk(row, [Record(b"", 0, 0, row.head, read_at=self._now(), notice=notice)], is_restarted=False)
+            return []
+        record = Record(b"", 0, 0, row.head, read_at=self._now(), notice=notice)
+        return [*self.beats.flush(file), Chunk(row, [record], is_restarted=False)]
 
-    def _vanished(self, file: File) -> Chunk | None:
-        """A file that is one record was known by its path: that it is gone is news."""
-        return self._notice(file, Vanished(self._now())) if self._is_whole(file) else None
+    def _hand_out(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            if chunk.records and chunk.records[-1].notice is None:
+                self.index.update(chunk.row)
+        self._ready += chunks
+
+    def _more_whole(self, queue: OrderedDict[File, Opened | None]) -> Iterator[File]:
+        """Files that are one record and wait next: many are small, so they share a thread's turn."""
+        for _ in range(WHOLE_AT_ONCE - 1):
+            file = next(iter(queue), None)
+            if file is None or not self._is_whole(file):
+                return
+            del queue[file]
+            yield file
+
+    async def _read_whole(self, files: list[File]) -> None:
+        async with self._reading:
+            wanted = [file for file in files if file not in self._held]
+            found = await asyncio.to_thread(lambda: [self._whole_blocking(file) for file in wanted])
+        for file, chunks in zip(wanted, found, strict=True):
+            match chunks:
+                case FileNotFoundError():
+                    self._hand_out(self._notice(file, Vanished(self._now())))
+                    self.beats.forget(file)
+                case Exception():
+                    self._on_problem(file, chunks)
+                case _:
+                    self._hand_out(chunks)
+
+    def _whole_blocking(self, file: File) -> list[Chunk] | OSError | ForwarderError:
+        try:
+            with translated(file.path):
+                if file in self.beats:
+                    return self.beats.read(file)
+                opened = self._open(file)
+                try:
+                    chunk = self._chunk(opened)
+                finally:
+                    opened.close()
+        except (OSError, ForwarderError) as error:
+            return error
+        if chunk is None:
+            return []
+        self.beats.begin(file, chunk)
+        return [chunk]
 
     async def _read(self, file: File, opened: Opened | None) -> Chunk | None:
+        async with self._reading:
+            if file not in self._held:
+                return await self._read_on(file, opened)
+        if opened:
+            opened.close()
+        return None
+
+    async def _read_on(self, file: File, opened: Opened | None) -> Chunk | None:
         try:
             opened, chunk = await asyncio.to_thread(self._read_blocking, file, opened)
         except FileNotFoundError:
-            return self._vanished(file)
+            return None
         except (OSError, ForwarderError) as error:
             self._on_problem(file, error)
             return None
