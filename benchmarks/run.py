@@ -16,6 +16,7 @@ from benchmarks.fleet import fleet
 from benchmarks.hook import hook
 from benchmarks.live import idle, latency
 from benchmarks.memory import memory
+from benchmarks.redact import redact
 from benchmarks.seen import seen
 from benchmarks.start import start
 from benchmarks.throughput import throughput
@@ -24,7 +25,7 @@ from benchmarks.throughput import throughput
 def main() -> None:
     """Run the named cases, or all of them, one after the other."""
     parser = argparse.ArgumentParser(description="Measure forwarder on seeded corpora.")
-    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "fleet"]
+    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "fleet", "redact"]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, interleaved (default 5)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of a corpus (default 200)")
@@ -40,6 +41,7 @@ def main() -> None:
         "start": start,
         "seen": seen,
         "hook": hook,
+        "redact": lambda: redact(megabytes=min(chosen.megabytes, 10), rounds=chosen.rounds),
         "fleet": fleet,
     }
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, {sys.platform}")
