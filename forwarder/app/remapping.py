@@ -60,7 +60,7 @@ class Remapping:
             return await self._refuse(stored, mapped.dead_letters[0].reason)
         changes = Changes(lines=mapped.lines, facts=mapped.facts, settled=[stored.id])
         await self._committer.write(partial(self._journal.commit, changes))
-        _log.info(f"{stored.letter.source}: a dead letter could be mapped", letter=stored.id, events=len(mapped.lines))
+        _log.info(f"{stored.letter.source}: a dead letter was mapped again", letter=stored.id, events=len(mapped.lines))
         return None
 
     async def _refuse(self, stored: StoredLetter, reason: str) -> None:

@@ -99,7 +99,10 @@ class JournalFile:
                 rows = [tuple(getattr(one, name) for name in _STREAM) for one in changes.checkpoints.values()]
                 connection.executemany(_SAVE_STREAM, rows)
             letters.bury(connection, changes.dead_letters)
-            letters.settle(connection, changes.settled)
+            if len(lines) == len(changes.lines):
+                letters.settle(connection, changes.settled)
+            else:
+                letters.keep_told(connection, changes.settled, time=now)
             if changes.sessions:
                 sessions.update(connection, changes.sessions, now=now)
         self.last += len(lines)

@@ -17,6 +17,11 @@ from forwarder.journal.schema import FILE_NAME, connect, connect_to_read, transl
 
 KEPT = 10_000  # the newest; a source that cannot be mapped at all must not fill the disk
 
+TOLD_BEFORE = (
+    "some of its events have ids that were told before: by a copy of it, or by a record behind it that took their "
+    "number when it could not be mapped; what was new was added"
+)
+
 _COLUMNS = "time, source, sink, file, offset, size, reason, body, event, attempts"
 _BURY = f"INSERT INTO dead_letters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = f"SELECT dead_letters.id, {_COLUMNS.replace('time', 'dead_letters.time', 1)}, retries.id IS NOT NULL"
@@ -55,6 +60,12 @@ def refuse_again(connection: sqlite3.Connection, letter: int, *, reason: str, ti
         "UPDATE dead_letters SET time = ?, reason = ?, attempts = attempts + 1 WHERE id = ?", (time, reason, letter)
     )
     connection.execute("DELETE FROM retries WHERE letter = ?", (letter,))
+
+
+def keep_told(connection: sqlite3.Connection, letters: Iterable[int], *, time: float) -> None:
+    """The letters stay although they could be mapped: nobody can tell whether what they say has been told."""
+    for one in letters:
+        refuse_again(connection, one, reason=TOLD_BEFORE, time=time)
 
 
 def asked(connection: sqlite3.Connection) -> list[StoredLetter]:

@@ -70,8 +70,8 @@ class StoredLetter(NamedTuple):
 class Changes:
     """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there.
 
-    `settled` are the numbers of dead letters that are none any more, `sessions` what the events tell of their sessions,
-    in order, those whose facts have been seen before included.
+    `settled` are the numbers of dead letters that are none any more if all of the events are new, `sessions` what the
+    events tell of their sessions, in order, those whose facts have been seen before included.
     """
 
     lines: list[bytes] = field(default_factory=list[bytes])

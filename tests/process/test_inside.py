@@ -189,3 +189,36 @@ async def test_bytes_that_were_seen_and_cut_off_are_told_once(machine: Machine) 
 
 def types(machine: Machine) -> list[str]:
     return [event["type"] for event in machine.archived()]
+
+
+async def test_a_record_is_mapped_again_from_its_file(machine: Machine) -> None:
+    """What no release could map, until something changed: here the record itself, whose bytes were damaged."""
+    write(machine, answers=20)
+    (path,) = machine.home.rglob("rollout-*.jsonl")
+    whole = path.read_bytes() + FILLER
+    lines = whole.splitlines(keepends=True)
+    lines[20] = b"x" * (len(lines[20]) - 1) + b"\n"
+    path.write_bytes(b"".join(lines))
+    machine.configure(machine.archive_sink())
+    async with machine.running() as process:
+        await machine.until(lambda: types(machine).count("response") == 19, "others are delivered", process=process)
+        await machine.said("dead-letters", "retry", "1")
+        await machine.until(lambda: attempts(machine) == [2], "it was tried in vain", process=process)
+        path.write_bytes(whole)
+        await machine.said("dead-letters", "retry", "--source", "codex")
+        await machine.until(lambda: types(machine).count("response") == 20, "it is delivered", process=process)
+
+    assert attempts(machine) == []
+    assert machine.archived()[-1]["origin"]["offset"] == len(b"".join(lines[:20]))
+    assert len({*ids(machine.archived())}) == len(machine.archived())
+
+
+# More than what is remembered of a file before its offset, so that the repair is not taken for another content.
+REASONING = (
+    b'{"timestamp":"2026-11-21T01:12:22.418Z","type":"event_msg","payload":{"type":"agent_reasoning","text":"%b"}}'
+)
+FILLER = REASONING % (b"x" * 500) + b"\n"
+
+
+def attempts(machine: Machine) -> list[int]:
+    return [row[0] for row in machine.rows("SELECT attempts FROM dead_letters")]
