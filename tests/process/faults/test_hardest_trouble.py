@@ -25,7 +25,7 @@ from tests.process.machine import FORWARDER, Machine
 pytestmark = pytest.mark.slow
 
 RANDOM = Random(1)
-KILLS = 15
+KILLS = 8
 
 
 async def right(bench: World) -> bool:
@@ -73,7 +73,7 @@ async def test_kill_at_every_step_of_a_commit_and_of_the_archives_rotation(bench
         append(bench.home, path, 100)
         await bench.start(step)
         with suppress(TimeoutError):
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(2):
                 while bench.is_running:
                     append(bench.home, path, 5)
                     await asyncio.sleep(0.02)

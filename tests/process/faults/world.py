@@ -243,7 +243,7 @@ class World:
     def archived(self) -> list[tuple[str, str | None]]:
         """Id and fact of every event in the archive."""
         found: list[tuple[str, str | None]] = []
-        for path in sorted(self.archive.glob("*.jsonl*")):
+        for path in sorted(self.archive.glob("2*.jsonl*")):  # hidden ones are being written
             is_double = path.suffix == ".zst" and path.with_suffix("").exists()
             with suppress(FileNotFoundError):  # renamed or removed at the moment
                 content = b"" if is_double else contents(path)
@@ -267,6 +267,7 @@ class World:
             wrong += _said(f"keys with two bodies at {name}", set(endpoint.changed))
             if not wrong:
                 wrong += _said(f"not the same at {name} and in the archive", endpoint.stored.keys() ^ ids.keys())
+        wrong += _said("left behind in the archive", {path.name for path in self.archive.glob(".*")})
         wrong += self._wrong_in_journal()
         wrong += [f"in the log: {line[:500]}" for line in self.tail_of_log(1 << 30).splitlines() if "Traceback" in line]
         if wrong:
