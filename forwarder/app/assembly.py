@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import tomli_w
 
 from forwarder.app.config import Settings, SinkSettings
 from forwarder.app.intake import MakeMapper
+from forwarder.app.redaction_key import redaction_key
 from forwarder.app.registry import available_sources, make_source
 from forwarder.clock import Clock
 from forwarder.events import Event, Notification, Session
@@ -17,6 +19,7 @@ from forwarder.journal import Journal
 from forwarder.pipeline.encoding import Encoder, origin_maker, renamed
 from forwarder.pipeline.mapping import Mapped, Mapper
 from forwarder.pipeline.pricing import Prices
+from forwarder.pipeline.pseudonyms import Pseudonyms
 from forwarder.pipeline.redaction import Level, Redactor
 from forwarder.pipeline.rules import Rules
 from forwarder.pipeline.tightening import tighten
@@ -34,7 +37,24 @@ def make_redactor(settings: Settings) -> Redactor:
         rules += Rules.from_toml(written, origin=f"{settings.path}, [[redaction_rules]]")
     if wanted.allow:
         rules = rules.allowing(wanted.allow, origin=f"{settings.path}, redaction_allow")
-    return Redactor(rules)
+    return Redactor(rules, pseudonyms=_pseudonyms(settings))
+
+
+def _pseudonyms(settings: Settings) -> Pseudonyms | None:
+    """The key is made when pseudonyms are wanted for the first time. Raises `StateError`."""
+    if not settings.rules.pseudonyms:
+        return None
+    key = redaction_key(settings.state_dir)
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a number without a name, as in containers
+        user = ""
+    return Pseudonyms(settings.rules.pseudonyms, key=key, user=user, host=settings.host)
+
+
+def host_name(settings: Settings, redactor: Redactor) -> str:
+    """This machine's name as events tell it."""
+    return redactor.name(settings.host) if "hosts" in settings.rules.pseudonyms else settings.host
 
 
 def make_sources(settings: Settings) -> dict[str, Source[Any]]:
@@ -63,7 +83,7 @@ def loosest(sinks: Iterable[SinkSettings]) -> Level:
 def make_encoder(settings: Settings, redactor: Redactor) -> Encoder:
     """What turns all events of this run into lines, at the level of the least strict sink."""
     level = loosest(settings.sinks.values())
-    return Encoder(host=settings.host, level=level, redactor=redactor, prices=Prices.load())
+    return Encoder(host=host_name(settings, redactor), level=level, redactor=redactor, prices=Prices.load())
 
 
 def mapper_maker(
@@ -102,7 +122,7 @@ def loss_announcer(settings: Settings, encoder: Encoder, clock: Clock) -> Callab
         event = Notification(
             key=(settings.host, "events_given_up", now.isoformat()),
             time=now,
-            session=Session(agent="forwarder", id=settings.host),
+            session=Session(agent="forwarder", id=encoder.host),
             kind="events_given_up",
             message=f"{count} undelivered events: the journal is full and on_full is drop",
         )

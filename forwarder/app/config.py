@@ -15,6 +15,7 @@ from forwarder.app.table import Table, texts
 from forwarder.app.units import parse_bytes, parse_seconds
 from forwarder.errors import ConfigError
 from forwarder.events import EVENT_TYPES
+from forwarder.pipeline.pseudonyms import KINDS, Kind
 from forwarder.pipeline.redaction import Level
 
 FILE_VARIABLE = "FORWARDER_CONFIG"
@@ -26,11 +27,15 @@ DAY = 86400.0
 
 @dataclass(frozen=True)
 class RuleSettings:
-    """The user's redaction rules: files in gitleaks' format, ``[[redaction_rules]]`` entries, and what is no secret."""
+    """The user's redaction rules: files in gitleaks' format, ``[[redaction_rules]]`` entries, what is no secret.
+
+    `pseudonyms` are the kinds of names that are replaced.
+    """
 
     files: tuple[Path, ...] = ()
     rules: tuple[dict[str, object], ...] = ()
     allow: tuple[str, ...] = ()
+    pseudonyms: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,7 @@ def _settings(table: Table, *, path: Path | None, at_most: str | None) -> Settin
             files=table.paths("redaction_rule_files"),
             rules=table.tables("redaction_rules"),
             allow=table.texts("redaction_allow"),
+            pseudonyms=table.take("redaction_pseudonyms", _pseudonyms, ()),
         ),
         journal=_journal(table.table("journal")),
         sources={name: _source(name, one) for name, one in table.named_tables("sources").items()},
@@ -197,6 +203,14 @@ def _settings(table: Table, *, path: Path | None, at_most: str | None) -> Settin
     )
     table.finish()
     return settings
+
+
+def _pseudonyms(value: object) -> tuple[Kind, ...]:
+    wanted = texts(value)
+    for one in wanted:
+        if one not in KINDS:
+            raise ValueError(f'has "{one}"{did_you_mean(one, KINDS)}; there are {", ".join(KINDS)}')
+    return tuple(kind for kind in KINDS if kind in wanted)
 
 
 def default_state_dir() -> Path:

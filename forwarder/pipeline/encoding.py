@@ -19,7 +19,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from forwarder.errors import BadRecord
-from forwarder.events import Event, Session, TokenUsage
+from forwarder.events import CoveredUsage, Event, Session, TokenUsage
 from forwarder.journal import fact
 from forwarder.pipeline.fields import SESSION_NAMES, content_fields, name_fields
 from forwarder.pipeline.redaction import Level, Redactor
@@ -44,7 +44,7 @@ class Encoder:
     """Encodes the events of one run. `host` is this machine's name; `level` what the least strict sink needs."""
 
     def __init__(self, *, host: str, level: Level, redactor: Redactor, prices: Prices | None) -> None:
-        self._host = host
+        self.host = host
         self._level = level
         self._redactor = redactor
         self._prices = prices
@@ -57,7 +57,7 @@ class Encoder:
     def encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
         """The event's line, and the fact that it tells (see `journal.seen`). `origin` is how the line ends.
 
-        Raises `BadRecord` for an event that cannot be sent.
+        The line is empty where only the fact is to be remembered. Raises `BadRecord` for an event that cannot be sent.
         """
         try:
             return self._encode(event, origin)
@@ -68,6 +68,8 @@ class Encoder:
         plan = self._plans.get(type(event)) or self._plan(type(event))
         key, session = event.key, event.session
         digest = blake2b(_to_json((session.agent, plan.tag, *key)), digest_size=16).digest()
+        if plan.is_covered:
+            return b"", fact(key, digest)
         changes = self._cleaned(event, plan)
         if plan.is_usage:
             changes |= self._priced(event)
@@ -116,7 +118,7 @@ class Encoder:
     def _session(self, session: Session) -> bytes:
         cleaned = {name: self._name(text) for name in SESSION_NAMES if (text := getattr(session, name)) is not None}
         fields = asdict(replace(session, **cleaned))
-        wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self._host}
+        wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self.host}
         encoded = b'",' + _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]
         if len(self._sessions) >= _MAX_SESSIONS:
             self._sessions.clear()
@@ -133,6 +135,7 @@ class Encoder:
             contents=content_fields(kind),
             names=name_fields(kind),
             is_usage=issubclass(kind, TokenUsage),
+            is_covered=issubclass(kind, CoveredUsage),
         )
         return plan
 
@@ -146,6 +149,7 @@ class _Plan(NamedTuple):
     contents: tuple[str, ...]
     names: tuple[str, ...]
     is_usage: bool
+    is_covered: bool
 
 
 def origin_maker(*, source: str, file: str, is_replay: bool) -> Callable[[int, bool], bytes]:

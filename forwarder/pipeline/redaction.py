@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 from forwarder.errors import ConfigError, MissingExtra
 from forwarder.pipeline.detection import Detectors, Hit
 from forwarder.pipeline.patterns import Engine
+from forwarder.pipeline.pseudonyms import Pseudonyms
 from forwarder.pipeline.rules import BUILTIN, Problem, Rules
 from forwarder.pipeline.shapes import installed_engines
 from forwarder.pipeline.spelling import STRETCH, may_be_escaped
@@ -56,7 +57,9 @@ class Finding(NamedTuple):
 class Redactor:
     """The rules at work. `counts` has the secrets found so far by rule id, `problems` the rules that are not in use."""
 
-    def __init__(self, rules: Rules, *, engine: Literal["auto"] | Engine = "auto") -> None:
+    def __init__(
+        self, rules: Rules, *, engine: Literal["auto"] | Engine = "auto", pseudonyms: Pseudonyms | None = None
+    ) -> None:
         """`auto` takes the fastest that is installed.
 
         Raises `MissingExtra` when re2 is asked for or needed and absent: `re` can be made to hang by patterns that were
@@ -74,10 +77,13 @@ class Redactor:
         if refused := [problem for problem in self.problems if problem.origin == BUILTIN]:
             raise ConfigError(f"{', '.join(rules.foreign) or BUILTIN}: {refused[0].reason}")
         self._groups = groups
+        self._pseudonyms = pseudonyms
         self._name = lru_cache(maxsize=4096)(self.scrub)
 
     def scrub(self, text: str) -> str:
-        """The text with every secret replaced by ``[REDACTED]``."""
+        """The text with every secret replaced by ``[REDACTED]``, and names by pseudonyms where these are wanted."""
+        if self._pseudonyms:
+            text = self._pseudonyms.replace(text)
         data = text.encode("utf-8", "surrogatepass")
         hits = self._hits(data)
         if not hits or not (spans := _merged(hit for hit in hits if hit.is_secret)):
@@ -87,6 +93,8 @@ class Redactor:
 
     def preview(self, text: str) -> str:
         """The scrubbed text cut to 50 characters, ``…`` appended when it was longer; cheap also for long texts."""
+        if self._pseudonyms:
+            text = self._pseudonyms.replace(text)
         begin = text[:WINDOW].encode("utf-8", "surrogatepass")
         for group in self._groups:
             if group.may_hold(begin):
