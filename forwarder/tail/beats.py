@@ -24,6 +24,7 @@ STEADY_SECONDS = 20.0
 STEADY_FILES = 32  # which beat every 1.5 s take 0.3 % of a core when each event is answered
 
 Key = tuple[str, Path]  # the source's name and the file
+_Kept = tuple[bytes, os.stat_result, datetime]  # a content, its file, and our clock as it was read
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class _Beat:
     row: StreamRow
     gist: object
     stat: os.stat_result | None
-    kept: tuple[bytes, os.stat_result, datetime] | None
+    kept: _Kept | None
     at: float
     since: float
 
@@ -81,22 +82,27 @@ class Beats:
         content, found = _content(file[1], self._max_bytes)
         if is_half(content):
             return []
-        read_at = self._clock.now()
-        chunk = chunk_of(row_of(beat.row, file[1], content, found), content, max_bytes=self._max_bytes, read_at=read_at)
-        gist = self._gist_of(file, chunk.records[-1])
+        kept = content, found, self._clock.now()
+        gist = self._gist_of(file, Record(content, 0, len(content), b"", is_whole=len(content) <= self._max_bytes))
         if gist is not None and gist == beat.gist:
-            beat.stat, beat.kept, beat.at = found, (content, found, read_at), self._clock.monotonic()
+            beat.stat, beat.kept, beat.at = found, kept, self._clock.monotonic()
             return []
-        return [*self.flush(file), *self._next(file, chunk, gist, found)]
+        flushed = self.flush(file)
+        chunk = self._chunk(file, beat.row, kept)
+        if gist is None:
+            self.forget(file)
+        else:
+            now = self._clock.monotonic()
+            self._by_file[file] = _Beat(chunk.row, gist, found, None, at=now, since=now)
+        return [*flushed, chunk]
 
     def flush(self, file: Key) -> list[Chunk]:
         """The last content, if it has not been handed out."""
         beat = self._by_file.get(file)
         if beat is None or beat.kept is None:
             return []
-        (content, found, read_at), beat.kept = beat.kept, None
-        row = row_of(beat.row, file[1], content, found)
-        chunk = chunk_of(row, content, max_bytes=self._max_bytes, read_at=read_at)
+        kept, beat.kept = beat.kept, None
+        chunk = self._chunk(file, beat.row, kept)
         beat.row = chunk.row
         return [chunk]
 
@@ -104,13 +110,9 @@ class Beats:
         """The file is gone."""
         self._by_file.pop(file, None)
 
-    def _next(self, file: Key, chunk: Chunk, gist: object, found: os.stat_result) -> list[Chunk]:
-        if gist is None:
-            self.forget(file)
-        else:
-            now = self._clock.monotonic()
-            self._by_file[file] = _Beat(chunk.row, gist, found, None, at=now, since=now)
-        return [chunk]
+    def _chunk(self, file: Key, row: StreamRow, kept: _Kept) -> Chunk:
+        content, found, read_at = kept
+        return chunk_of(row_of(row, file[1], content, found), content, max_bytes=self._max_bytes, read_at=read_at)
 
     def _gist_of(self, file: Key, record: Record) -> object:
         try:
