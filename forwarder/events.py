@@ -29,6 +29,8 @@ Trigger = Literal["human", "sdk", "machine"]
 TurnOutcome = Literal["completed", "interrupted", "failed", "unknown"]
 ToolKind = Literal["shell", "read", "write", "edit", "search", "web", "mcp", "agent", "plan", "script", "other"]
 ToolOutcome = Literal["ok", "error", "rejected", "denied", "cancelled", "unknown"]
+HelperKind = Literal["extension_tool", "extension_command", "script", "job", "loop"]
+HelperStatus = Literal["started", "succeeded", "failed", "cancelled"]
 Pressure = Literal["normal", "approaching_limit", "near_limit", "at_limit"]
 
 
@@ -269,6 +271,34 @@ class Notification(Event, frozen=True, kw_only=True):
     message: Content
 
 
+class HelperUsage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a helper says that it spent. A statement of its own, already part of the agents' `TokenUsage` or not: never
+    to be added to that."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_usd: Decimal | None = None
+
+
+class ToolUsage(Event, frozen=True, kw_only=True):
+    """A line of a tool-usage log: a helper `started`, or is over. `invocation_id` is the same on both lines; one of the
+    form ``AGENT:CALL_ID`` is a tool call of that agent, which its own events tell of too."""
+
+    kind: HelperKind
+    name: str
+    scope: Literal["global", "project"]
+    status: HelperStatus
+    duration_ms: int | None = None
+    exit_code: int | None = None
+    task_id: Id | None = None
+    invocation_id: Id | None = None
+    usage: HelperUsage | None = None
+    error_summary: Content | None = None
+
+
 class Gap(Event, frozen=True, kw_only=True):
     """Bytes that could not be read or used, found by the engine; `dropped`: records that their writer did not keep."""
 
@@ -312,6 +342,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ContextSnapshot,
     Compaction,
     Notification,
+    ToolUsage,
     Gap,
     UnknownRecordSeen,
 )

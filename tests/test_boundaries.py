@@ -53,9 +53,14 @@ def entry_points() -> dict[str, dict[str, str]]:
     return found
 
 
+def package_of(value: str) -> str:
+    """The package of an entry point, `package:Class` or `package.module:Class`."""
+    return re.split("[.:]", value)[0]
+
+
 def plugin_folders() -> list[Path]:
     """The folder of every package that an entry point of ours names."""
-    packages = {value.partition(":")[0] for group in entry_points().values() for value in group.values()}
+    packages = {package_of(value) for group in entry_points().values() for value in group.values()}
     folders: list[Path] = []
     for package in sorted(packages):
         spec = find_spec(package)
@@ -164,7 +169,9 @@ def test_a_plugin_is_never_imported_through_its_shelf() -> None:
 
 def test_the_engine_names_no_agent_and_no_product() -> None:
     """What the engine knew of one plugin it would have to learn for the next."""
-    names = {name.replace("_", "[-_ ]?") for name in entry_points()["forwarder.sources"]} | PRODUCTS
+    types = {str(kind.__struct_config__.tag) for kind in forwarder.EVENT_TYPES}  # the schema may name what it defines
+    agents = entry_points()["forwarder.sources"].keys() - types
+    names = {name.replace("_", "[-_ ]?") for name in agents} | PRODUCTS
     pattern = re.compile(rf"(?<![a-z])({'|'.join(sorted(names))})(?![a-z])|forwarder_[a-z]+\.(source|sink)", re.I)
     wrong = [
         f"{short(path)}:{number} names {found.group()}"
@@ -281,7 +288,7 @@ def test_every_plugin_is_in_the_wheel() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     shipped = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     registered = {
-        f"plugins/{value.partition(':')[0]}"
+        f"plugins/{package_of(value)}"
         for group in ("forwarder.sources", "forwarder.sinks")
         for value in project["project"]["entry-points"][group].values()
     }

@@ -120,10 +120,24 @@ def _in_full(event: Event, line: dict[str, object]) -> dict[str, object]:
 
     The order is that of the line; content that the journal does not even hold comes behind it.
     """
-    own = {one.encode_name: getattr(event, one.name) for one in structs.fields(type(event)) if one.name not in _OUTSIDE}
+    own = _wire_fields(event, without=_OUTSIDE)
     session = {_SESSION.get(name, name): text for name, text in structs.asdict(event.session).items()}
     before = session | own | {"origin.file": _FILE.name}
     return {name: before.get(name, value) for name, value in line.items()} | own
+
+
+def _wire_fields(struct: msgspec.Struct, *, without: tuple[str, ...] = ()) -> dict[str, object]:
+    """The fields of a struct, those of one in it as ``usage.input_tokens``."""
+    fields: dict[str, object] = {}
+    for one in structs.fields(type(struct)):
+        if one.name in without:
+            continue
+        value = getattr(struct, one.name)
+        if isinstance(value, msgspec.Struct):
+            fields |= {f"{one.encode_name}.{name}": inner for name, inner in _wire_fields(value).items()}
+        else:
+            fields[one.encode_name] = value
+    return fields
 
 
 _OUTSIDE = ("key", "time", "session")
@@ -182,6 +196,8 @@ def _value(wanted: Any) -> Any:
         return [_value(arguments[0])]
     if origin is dict:
         return {TEXT: _value(arguments[1])}
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        return wanted(**{one.name: _value(one.type) for one in structs.fields(wanted)})
     return _VALUES[wanted]
 
 

@@ -96,6 +96,13 @@ def _field_schema(field: structs.FieldInfo) -> Schema:
         role = wanted.__metadata__[0].extra["role"]
     if wanted is Decimal:
         return {"type": "number", "description": "at most nine decimal places"}
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        inner = structs.fields(wanted)
+        return {
+            "type": "object",
+            "properties": {one.encode_name: _field_schema(one) for one in inner},
+            "required": [one.encode_name for one in inner if one.required],
+        }
     schema = msgspec.json.schema(wanted)
     if role == "content":
         schema["description"] = "content: absent at redaction full, cut at preview, scrubbed at every level"
@@ -181,4 +188,6 @@ def _type_words(schema: Schema) -> str:
         return "true"
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"])
+    if "properties" in schema:
+        return "object of " + ", ".join(f"`{name}`" for name in schema["properties"])
     return str(schema["type"])

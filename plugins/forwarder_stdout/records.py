@@ -35,6 +35,7 @@ class Shown(Envelope):
     bytes: int | None = None
     input: str = ""
     error: str = ""
+    error_summary: str = ""
     message: str = ""
     description: str = ""
     decision: str = ""

@@ -82,6 +82,8 @@ def _signal(event: Shown) -> Said:
             percent = "" if event.percent is None else f"{event.percent:g} %"
             tone = "quiet" if event.pressure == "normal" else "waiting"
             return Said("%", _join("context", event.pressure.replace("_", " "), percent), tone)
+        case "tool_usage":
+            return _helper(event)
         case "notification":
             return Said("!", _join(event.kind, event.message), "waiting")
         case "gap":
@@ -107,6 +109,19 @@ def _call(event: Shown) -> Said:
     if event.outcome == "unknown":
         return Said("·", words, "plain")
     return Said("✗", words, "bad" if event.outcome == "error" else "waiting")
+
+
+def _helper(event: Shown) -> Said:
+    exit_code = f"exit {event.exit_code}" if event.exit_code else ""
+    words = _join(event.kind.replace("_", " "), event.name, _duration(event.duration_ms))
+    match event.status:
+        case "started":
+            return Said("→", words, "quiet")
+        case "succeeded":
+            return Said("✓", words, "good")
+        case status:
+            tone: Tone = "bad" if status == "failed" else "waiting"
+            return Said("✗", _join(words, status, exit_code, event.error_summary), tone)
 
 
 def _usage(event: Shown) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -44,8 +44,8 @@ def delivered(settings: Settings, name: str) -> dict[str, set[str]]:
 
 
 def names(line: dict[str, Any]) -> set[str]:
-    inner = {f"origin.{name}" for name in line["origin"]}
-    return {name for name in line if name != "origin"} | inner
+    inner = {f"{name}.{one}" for name, value in line.items() if isinstance(value, dict) for one in cast("Any", value)}
+    return {name for name, value in line.items() if not isinstance(value, dict)} | inner
 
 
 def told(egress: Egress, type: str) -> dict[str, str]:

@@ -102,7 +102,12 @@ def shown(fd: int, *events: bytes) -> list[str]:
         (event("gap", reason="truncated"), "✗ gap truncated unknown size"),
         (event("secret_found", rule="aws"), "! secret found: aws"),
         (event("unknown_record", record_type="zap", count=1), "! unknown record zap"),
-        (event("tool_usage", name="grep", kind="tool", status="ok"), "· tool usage grep tool ok"),
+        (event("tool_usage", name="grep", kind="script", status="started"), "→ script grep"),
+        (event("tool_usage", name="grep", kind="script", status="succeeded", duration_ms=7), "✓ script grep 7 ms"),
+        (
+            event("tool_usage", name="ask", kind="extension_tool", status="failed", exit_code=3, error_summary="no"),
+            "✗ extension tool ask failed exit 3 no",
+        ),
         (event("some_day", text={"not": "text"}), "· some day"),
     ],
 )
