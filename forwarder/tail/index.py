@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from forwarder.journal import StreamRow
 from forwarder.tail.compression import plain_name, plain_sibling
+from forwarder.tail.stream import is_proof_needed
 
 
 class StreamIndex:
@@ -60,12 +61,14 @@ class StreamIndex:
     def find(self, source: str, path: Path, stat: os.stat_result) -> Iterator[StreamRow]:
         """Streams that the file at `path` may be, best guess first; the last one is new. Their content decides."""
         known = self.at(source, stat)
-        if known is not None:
+        # Of an empty file nothing is known but the inode, which another file may have by now: its name knows better.
+        is_proof = known is not None and is_proof_needed(known)
+        if known is not None and is_proof:
             yield known
         for row in self._named(source, path):
             if row is not known and _may_have_become(row, path):
                 yield row
-        yield self.new(source, path, stat)
+        yield self.new(source, path, stat) if known is None or is_proof else known
 
     def new(self, source: str, path: Path, stat: os.stat_result) -> StreamRow:
         """A stream that nobody has read from yet."""

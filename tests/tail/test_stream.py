@@ -328,6 +328,20 @@ def test_a_file_that_cannot_be_opened_leaves_none_open(tail: Tail, tmp_path: Pat
         open_stream(path, candidates(), max_line_bytes=1 << 20)
 
 
+def test_an_empty_files_inode_is_no_proof(tail: Tail, tmp_path: Path) -> None:
+    """The empty file was deleted, and its inode now holds the compressed form of a file that was read."""
+    empty, path, packed = tmp_path / "empty.jsonl.zst", tmp_path / "s.jsonl", tmp_path / "s.jsonl.zst"
+    empty.write_bytes(zstd.compress(b""))
+    tail.chunks(empty)
+    path.write_bytes(b'{"n":1}\n{"half')
+    tail.chunks(path)
+    empty.write_bytes(zstd.compress(path.read_bytes()))
+    path.unlink()
+    empty.rename(packed)
+
+    assert tail.lines(packed) == []
+
+
 ACTIONS = st.sampled_from(
     ["append", "half", "read", "read", "rename", "compress", "resume", "truncate", "new", "restart"]
 )
