@@ -147,16 +147,18 @@ class Follower:
         return None
 
     def _notice(self, file: File, notice: Vanished | Quiet) -> list[Chunk]:
-        """The notice, behind what the file said last."""
+        """The notice, behind what the file said last; if it says the same again, that is news."""
         row = self.index.known(file.source, file.path)
         if row is None:
             return []
         record = Record(b"", 0, 0, row.head, read_at=self._now(), notice=notice)
-        return [*self.beats.flush(file), Chunk(row, [record], is_restarted=False)]
+        said = self.beats.flush(file)
+        self.beats.forget(file)
+        return [*said, Chunk(row, [record], is_restarted=False)]
 
     def _hand_out(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            if chunk.records and chunk.records[-1].notice is None:
+            if not chunk.records or chunk.records[-1].notice is None:
                 self.index.update(chunk.row)
         self._ready += chunks
 

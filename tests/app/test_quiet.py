@@ -191,6 +191,23 @@ async def test_a_change_begins_the_silence_anew(tmp_path: Path, state: Path, clo
         assert await life.heard(3) == ["content", "content", "quiet 10 None"]
 
 
+async def test_the_same_content_again_begins_the_silence_anew(tmp_path: Path, state: Path, clock: ManualClock) -> None:
+    """It is no record, but its writer lived; when that one dies it is told all the same."""
+    async with living(state, clock) as life:
+        path = pulse(tmp_path)
+        life.report(path)
+        await life.heard(1)
+        await life.pass_time(9)
+        os.utime(path, (5, 5))
+        life.report(path)
+        async with asyncio.timeout(10):
+            while [row.time for row in life.index.rows()] != [5]:
+                await asyncio.sleep(0)
+        await life.pass_time(11.5)
+
+        assert await life.heard(2) == ["content", "quiet 10 False"]
+
+
 async def test_a_vanished_file_is_told_once(tmp_path: Path, state: Path, clock: ManualClock) -> None:
     """Then how long it is gone already; and when it comes back it is a file like any other."""
     async with living(state, clock) as life:

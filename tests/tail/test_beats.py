@@ -123,6 +123,16 @@ async def test_a_notice_comes_behind_the_last_content(said: Said) -> None:
     await said.until_heard("1 idle", "3 idle", "quiet", "quiet")
 
 
+async def test_the_first_content_behind_a_notice_is_handed_out(said: Said) -> None:
+    """Who was quiet, and says the same as before, is back."""
+    await said.say("idle", "idle")
+    said.follower.tell(said.file, Quiet(10))
+    await said.until_heard("1 idle", "2 idle", "quiet")
+    await said.say("idle", "idle", "busy")
+
+    await said.until_heard("1 idle", "2 idle", "quiet", "3 idle", "4 idle", "5 busy")
+
+
 async def test_the_end_comes_behind_the_last_content(said: Said) -> None:
     """And a file that comes back begins anew."""
     await said.say("idle", "idle")
