@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from forwarder.events import Event
 from forwarder.source import Expectation, Quiet, Record, Source, Vanished
-from forwarder.testing.promises import check_cuts, check_elsewhere, check_events, copied, is_refused, mapped
+from forwarder.testing.promises import check_cuts, check_elsewhere, check_events, copied, difference, is_refused, mapped
 
 State = TypeVar("State")
 Content = bytes | str | Vanished | Quiet
@@ -65,7 +65,29 @@ def check_contents(source: Source[Any], records: Sequence[Record], path: Path) -
         _check_said_before(source, record, state, told, place)
         _check_notices(source, record, state, told, place)
     check_elsewhere(source, records, path, events)
+    thinned, _ = mapped(source, list(_thinned(source, records)), source.new_state(path))
+    assert thinned == events, f"contents of one gist are not the same: {difference(events, thinned)}"
     return events
+
+
+def _thinned(source: Source[Any], records: Sequence[Record]) -> Iterator[Record]:
+    """What is left for `map`: of contents that have one gist, with no notice between, the first and the last."""
+    gist, kept = None, list[Record]()
+    for record in records:
+        before, gist = gist, _gist(source, record) if record.notice is None else None
+        if gist is not None and gist == before:
+            kept = [record]
+            continue
+        yield from (*kept, record)
+        kept = []
+    yield from kept
+
+
+def _gist(source: Source[Any], record: Record) -> object:
+    try:
+        return source.gist(record)
+    except Exception:  # noqa: BLE001 - as in the engine: `map` will say what is wrong with the record
+        return None
 
 
 _RESTART = Quiet(seconds=0.0)  # told of every known file when the forwarder starts

@@ -70,6 +70,7 @@ def check_source(
       start itself, which every known file is told of as a `Quiet` of 0 seconds, tells nothing.
     - A content that is torn, or has the end of a longer one behind it, is refused.
     - A content that is read again tells nothing but facts that were told: events of the same keys.
+    - Of contents in a row with one `gist` all but the first and the last may be left out: the events are the same.
     - `expects` answers for every state, also before the first content, the same each time, without changing it. What
       may be told while it wants to be told something is never refused; the sample holds nothing that is not expected.
     - Events and keys as above.

@@ -215,6 +215,14 @@ class Unasking(Lamps):
         return None
 
 
+@dataclass(frozen=True)
+class Coarse(Lamps):
+    """Takes all that one process says for the same."""
+
+    def gist(self, record: Record) -> object:
+        return record.json()["pid"]
+
+
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
@@ -227,6 +235,7 @@ class Unasking(Lamps):
         (Impatient, "after 0 s of silence"),
         (Hasty, r"content 1: a start of the forwarder behind it .* tells"),
         (Trusting, r"content 1: Quiet\(seconds=10, is_alive=None\) behind it is refused"),
+        (Coarse, "contents of one gist are not the same"),
         (Unasking, "Quiet 4 would never be told"),
     ],
 )
@@ -234,6 +243,21 @@ def test_a_broken_promise_is_found(broken: Callable[[], Lamps], complaint: str) 
     """With the content behind which it was broken."""
     with pytest.raises(AssertionError, match=complaint):
         check_source(broken(), SAMPLE)
+
+
+@dataclass(frozen=True)
+class Terse(Lamps):
+    """Its gist is the light; what has none is not compared."""
+
+    def gist(self, record: Record) -> object:
+        return record.json()["light"]["is"]
+
+
+def test_a_gist_that_holds_all_that_matters_passes() -> None:
+    """Whatever else changes; a content that is refused has none."""
+    sample = [*SAMPLE[:3], '{"lite": 1}', SAMPLE[2], *SAMPLE[3:4], *SAMPLE[1:3], GONE]
+
+    assert lights(check_source(Terse(), sample)) == ["red", "green", "out"]
 
 
 @dataclass(frozen=True)
