@@ -200,13 +200,18 @@ async def start(world: World, random: Random) -> None:
 
 
 async def start_doomed(world: World, random: Random) -> None:
-    """It will die at a named step: of a commit, of the archive's rotation, or between two bytes of a page."""
+    """It dies at a named step: of a commit, of the archive's rotation, or between two bytes of a page."""
     await world.kill()
     if random.random() < 0.4:
         step = f"byte:{random.randrange(4096, 400_000)}"
     else:
         step = f"{random.choice(STEPS)}:{random.choice([1, 2, 3, 4, 6, 9])}"
     await world.start(step)
+    for _ in range(30):
+        if not world.is_running:
+            break
+        await asyncio.sleep(0.05)
+        write(world, random)
 
 
 async def kill(world: World, random: Random) -> None:

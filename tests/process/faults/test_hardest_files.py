@@ -204,3 +204,18 @@ async def test_a_sparse_file_of_10_gb(bench: World) -> None:
     peak = Path(f"/proc/{bench.process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
 
     assert int(peak) < 150_000  # KiB
+
+
+@pytest.mark.parametrize(("end", "is_whole"), [(1, True), (30, False)])
+async def test_a_last_line_without_a_newline(bench: World, end: int, is_whole: bool) -> None:
+    """Of a file that nobody writes to any more, read by `replay`: an event if it is whole, else it is named."""
+    path = bench.home.new_name(RANDOM)
+    last = bench.home.lines(RANDOM, 1)
+    append(path, bench.home.header(), bench.home.lines(RANDOM, 3), last[:-end])
+    process = await bench.machine.started("replay", "--to", "archive", path)
+    status = await process.wait()
+    begin = path.stat().st_size - len(last) + end
+
+    assert len(bench.archived()) == 4 + is_whole
+    assert status == (0 if is_whole else 1)
+    assert (f"{path.name}, bytes {begin}" in bench.tail_of_log()) is not is_whole
