@@ -132,7 +132,14 @@ class Mapper:
             mapped.lines.append(line)
             mapped.facts.append(fact)
         for event in events:
-            sightings.see(event)
+            if type(event) is Gap:  # a loss that the source tells of, and nothing of a session
+                self._warn(event)
+            else:
+                sightings.see(event)
+
+    def _warn(self, gap: Gap) -> None:
+        lost = "records are" if gap.count is None else f"{gap.count} more records are"
+        _log.warning(f"{self._name}: {lost} lost ({gap.reason}), says {self.path}", limited=f"losses of {self._name}")
 
     def _put_back(self, state: bytes, records: Sequence[Record]) -> None:
         """Undo a record that failed halfway, by mapping those before it again: saving a state per record costs more."""

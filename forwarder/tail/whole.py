@@ -81,9 +81,9 @@ class OpenWhole:
 
 
 def is_half(content: bytes) -> bool:
-    """It does not end as its JSON began: whoever writes it is not done."""
+    """It is empty, or does not end as its JSON began: whoever writes it is not done. What is no JSON is never half."""
     trimmed = content.strip(_BLANK)
-    return trimmed[-1:] != _ENDS.get(trimmed[:1])
+    return trimmed[-1:] != _ENDS.get(trimmed[:1], trimmed[-1:] or None)
 
 
 def row_of(row: StreamRow, path: Path, content: bytes, stat: os.stat_result) -> StreamRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,11 +11,12 @@ from typing import ClassVar
 
 import msgspec
 
-from forwarder import Event, Record, Source, UnknownRecord
+from forwarder import Event, Gap, Record, Session, Source, UnknownRecord
 from forwarder_claude_code import hooks, spool, transcript
 from forwarder_claude_code.records import Line
 from forwarder_claude_code.spool import from_epoch
-from forwarder_claude_code.state import State
+from forwarder_claude_code.state import State, milliseconds
+from forwarder_claude_code.writer import DROPPED, FOLDER
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TRANSCRIPT = re.compile(rf"(?:{_UUID}|agent-[\w-]+)\.jsonl(?:\.zst|\.gz)?")
@@ -22,7 +24,9 @@ _ONE_EVENT = re.compile(r"(\d{13,19})\b.*\.json")
 _SPOOL = re.compile(r"(?:hooks|envelope|spool)\b.*\.jsonl(?:\.zst|\.gz)?")
 _EVENTS = frozenset(re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in (*hooks.HANDLERS, *hooks.IGNORED))
 SPOOL_FOLDERS = frozenset({"spool", "hooks"})  # what writers call them; whatever JSON lies there is recognised
-SPOOLS = ("forwarder/**/*.jsonl", "forwarder/**/*.json")
+SPOOLS = (f"{FOLDER}/**/*.jsonl", f"{FOLDER}/**/*.json", f"{FOLDER}/{DROPPED}")
+
+_OURS = re.compile(r"hooks(?:\.\d{19})?\.jsonl|hooks/\d{1,19}-\d+\.json")  # what `writer` makes, also renamed
 
 _HOOK = re.compile(rb'[\[\d]|\s*\{\s*"(?:session_id|hook_event_name|v|spool_v)"')  # begins what a hook writes
 _LINE = msgspec.json.Decoder(Line)
@@ -41,8 +45,7 @@ class ClaudeCode(Source[State]):
 
     def patterns(self) -> list[str]:
         """Transcripts, those of sub-agents in their folders, and spools."""
-        homes = [self.home] if isinstance(self.home, str) else self.home
-        below = [f"{home.rstrip('/')}/{pattern}" for home in homes for pattern in ("projects/**/*.jsonl", *SPOOLS)]
+        below = [f"{home}/{pattern}" for home in self._homes() for pattern in ("projects/**/*.jsonl", *SPOOLS)]
         return [*below, *self.spools]
 
     def recognises(self, path: Path) -> bool:
@@ -56,8 +59,17 @@ class ClaudeCode(Source[State]):
         return is_json and any(parent.name in SPOOL_FOLDERS for parent in list(path.parents)[:2])
 
     def is_whole(self, path: Path) -> bool:
-        """One event a file, or an array of events that each hook rewrites."""
-        return path.suffix == ".json"
+        """One event a file, or an array of events that each hook rewrites; and the count of what was dropped."""
+        return path.suffix == ".json" or _is_count(path)
+
+    def is_spool(self, path: Path) -> bool:
+        """What the script of `forwarder hook` writes, below a home that is named without wildcards; nothing else."""
+        folders = (f"{os.path.abspath(os.path.expanduser(home))}/{FOLDER}/" for home in self._homes())
+        return any(str(path).startswith(one) and _OURS.fullmatch(str(path)[len(one) :]) for one in folders)
+
+    def _homes(self) -> list[str]:
+        homes = [self.home] if isinstance(self.home, str) else self.home
+        return [home.rstrip("/") for home in homes]
 
     def rank(self, path: Path) -> int:
         """Hooks first: they know durations, and the first record of a fact decides."""
@@ -67,13 +79,19 @@ class ClaudeCode(Source[State]):
         """A file of one event may have its time in its name."""
         found = _ONE_EVENT.fullmatch(path.name)
         time = round(from_epoch(float(found[1])).timestamp() * 1000) * 1_000_000 if found else None
+        if _is_count(path):
+            return State(dropped=0)
         return State(is_transcript=_is_transcript(path), is_scattered=self.is_whole(path), file_time=time)
 
     def map(self, record: Record, state: State) -> Iterator[Event]:
         """A file that is named after its session is a transcript, but some writers name their spools that way too."""
         if state.is_transcript and not _HOOK.match(record.line):
             return iter(transcript.on_line(state.transcript, record.decode(_LINE)))
-        return iter(_of_spool(record, state))
+        return iter(_of_spool(record, state) if state.dropped is None else _of_count(record, state))
+
+
+def _is_count(path: Path) -> bool:
+    return path.name == DROPPED and path.parent.name == FOLDER
 
 
 def _is_transcript(path: Path) -> bool:
@@ -103,3 +121,17 @@ def _of_spool(record: Record, state: State) -> Iterable[Event]:
     if unknown is not None and not known:
         raise unknown
     return found
+
+
+def _of_count(record: Record, state: State) -> Iterator[Event]:
+    """What has been dropped since the count was read last; a smaller one was begun anew."""
+    before, state.dropped = state.dropped or 0, record.size
+    if state.dropped != before:
+        yield Gap(
+            key=(DROPPED, milliseconds(record.time), record.size),
+            time=record.time,
+            time_inferred=True,
+            session=Session(agent="claude-code", id=DROPPED),
+            reason="dropped",
+            count=state.dropped - before if state.dropped > before else state.dropped,
+        )

@@ -109,7 +109,8 @@ class Live(Struct):
 class State(Struct):
     """One file. `file_time` is the time in the name of a file that holds one event, in nanoseconds.
 
-    `is_scattered`: a session's events lie in many files, so that none of them knows the others.
+    `is_scattered`: a session's events lie in many files, so that none of them knows the others. `dropped` is how many
+    events a writer has dropped, of the file that counts them.
     """
 
     is_transcript: bool = False
@@ -118,6 +119,7 @@ class State(Struct):
     transcript: Transcript = field(default_factory=Transcript)
     live: dict[str, Live] = {}
     occurrences: dict[str, int] = {}
+    dropped: int | None = None
 
 
 def trim(seen: MutableMapping[str, V], limit: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 FOLDER = "forwarder"  # in Claude Code's home; `source.SPOOLS` looks for spools there
 NAME = "hook.sh"
+DROPPED = "dropped"  # beside it: a byte for each event that was not kept, because the spool was full
 
 # File systems of this machine on which Linux serialises appends. NFS, SMB and FUSE do not promise it.
 LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"})
@@ -135,7 +136,7 @@ def install(home: Path, text: str) -> Path:
 def dropped(home: Path) -> int:
     """How many events the writer in `home` has dropped because its spool was full."""
     try:
-        return (home / FOLDER / "dropped").lstat().st_size
+        return (home / FOLDER / DROPPED).lstat().st_size
     except FileNotFoundError:
         return 0
 

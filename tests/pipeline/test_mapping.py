@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from forwarder import Event, Prompt, Record, Session, Source, UnknownRecord, text_digest, text_size
+from forwarder import Event, Gap, Prompt, Record, Session, Source, UnknownRecord, text_digest, text_size
 from forwarder.pipeline.encoding import Encoder
 from forwarder.pipeline.mapping import KINDS_KEPT, Mapped, Mapper
 from forwarder.pipeline.redaction import Level, Redactor
@@ -63,7 +63,7 @@ class Acme(Source[State]):
 def mapper(
     level: Level = Level.NONE,
     *,
-    source: Acme = Acme(),
+    source: Source[State] = Acme(),
     wanted: Callable[[Event], bool] | None = None,
     path: str = "/acme/s1.jsonl",
 ) -> Mapper:
@@ -105,6 +105,30 @@ def test_records_become_lines_and_facts_in_step() -> None:
     mapped = mapper().map(records({"text": "a"}, {"text": "b"}))
 
     assert (texts(mapped), len(mapped.facts), len(set(mapped.facts))) == (["1:a", "2:b"], 2, 2)
+
+
+@dataclass(frozen=True)
+class Losing(Source[State]):
+    """Tells of what was lost, and of nothing else."""
+
+    def patterns(self) -> list[str]:
+        return ["/acme/*.jsonl"]
+
+    def new_state(self, path: Path) -> State:
+        return State(Session(agent="acme", id=path.stem))
+
+    def map(self, record: Record, state: State) -> Iterator[Event]:
+        yield Gap(key=record.key, time=TIME, session=state.session, reason="dropped", count=record.json())
+
+
+def test_a_loss_that_a_source_tells_is_an_event_and_a_warning() -> None:
+    """And no sign of life of a session."""
+    with capture_logs() as logs:
+        mapped = mapper(source=Losing()).map(records(b"7"))
+
+    assert [(event["type"], event["reason"], event["count"]) for event in events(mapped)] == [("gap", "dropped", 7)]
+    assert mapped.sessions == []
+    assert [log["event"] for log in logs] == ["work: 7 more records are lost (dropped), says /acme/s1.jsonl"]
 
 
 def test_a_record_that_breaks_halfway_costs_only_itself() -> None:

@@ -130,6 +130,16 @@ async def test_a_half_written_content_waits(wholes: Wholes, tmp_path: Path, half
     assert [record.line for record in await wholes.records(path)] == [b"[1,{}]"]
 
 
+async def test_what_is_no_json_is_never_half_written(wholes: Wholes, tmp_path: Path) -> None:
+    """Such as a count that is kept as so many bytes."""
+    path = tmp_path / "a.json"
+    path.write_bytes(b"..")
+    before = await wholes.records(path)
+    path.write_bytes(b"...")
+
+    assert [record.line for record in (*before, *await wholes.records(path))] == [b"..", b"..."]
+
+
 async def test_at_the_end_a_half_written_content_is_handed_out(wholes: Wholes, tmp_path: Path) -> None:
     """Nothing will complete it: whoever maps it says what is wrong."""
     path = tmp_path / "a.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from forwarder import (
     AgentSpawn,
     BadRecord,
     Event,
+    Gap,
     Key,
     ModelError,
     Notification,
@@ -157,6 +159,50 @@ def test_every_home_is_looked_at() -> None:
 
 
 # --- sessions ---
+
+
+@pytest.mark.parametrize(
+    ("path", "is_emptied"),
+    [
+        ("/a/forwarder/hooks.jsonl", True),
+        ("~/b/forwarder/hooks.1767225600000000000.jsonl", True),
+        ("/a/forwarder/hooks/1767225600000000000-71.json", True),
+        ("/a/forwarder/hooks/.1767225600000000000-71", False),
+        ("/a/forwarder/hooks/1767225600000000000-71.json.bak", False),
+        ("/a/forwarder/hooks/notes.json", False),
+        ("/a/forwarder/other.jsonl", False),
+        ("/a/forwarder/hooks.2.jsonl", False),
+        ("/a/forwarder/deeper/hooks.jsonl", False),
+        ("/a/projects/-x/forwarder/hooks.jsonl", False),
+        ("/elsewhere/forwarder/hooks.jsonl", False),
+        ("/users/ann/forwarder/hooks.jsonl", False),
+        ("/a/projects/-x/8f5d26b9-a81e-430b-8440-71535f771b68.jsonl", False),
+    ],
+)
+def test_only_what_our_own_script_wrote_is_emptied(path: str, is_emptied: bool) -> None:
+    """Whatever another writer keeps for itself, and every transcript, stays for ever."""
+    source = ClaudeCode(home=["/a/", "~/b", "/users/*"], spools=["/elsewhere/forwarder/hooks.jsonl"])
+
+    assert source.is_spool(Path(path).expanduser()) is is_emptied
+
+
+def test_what_a_writer_dropped_is_told_when_its_count_grows() -> None:
+    """By how much, once each; a count that somebody has removed begins anew."""
+    source, path = ClaudeCode(), Path("/a/forwarder/dropped")
+    state = source.new_state(path)
+    told = [
+        event
+        for size in (2, 2, 5, 1)
+        for event in source.map(Record(b"." * size, 0, size, b"", time=NOON + timedelta(seconds=size)), state)
+    ]
+
+    assert source.is_whole(path)
+    assert [(one.count, one.time) for one in only(Gap, told)] == [
+        (2, NOON + timedelta(seconds=2)),
+        (3, NOON + timedelta(seconds=5)),
+        (1, NOON + timedelta(seconds=1)),
+    ]
+    assert len({one.key for one in told}) == 3
 
 
 def test_a_session_starts_with_its_first_prompt() -> None:
