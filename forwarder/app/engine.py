@@ -110,7 +110,6 @@ class Forwarding:
     async def _work(self, journal: Journal, delivery: Delivery) -> Exit:
         settings, clock = self._settings, self._clock
         index = StreamIndex(await journal.streams(), journal.new_stream_id)
-        await renew_states(self._sources, journal, index)
         problems = Problems()
         follower = Follower(
             index,
@@ -125,6 +124,7 @@ class Forwarding:
         encoder = make_encoder(settings, self._redactor)
         announce = loss_announcer(settings, encoder, clock)
         committer = Committer(journal, clock, on_full=settings.journal.on_full, announce=announce)
+        await renew_states(self._sources, journal, index, write=committer.write)
         make_mapper = mapper_maker(settings, self._redactor, encoder, clock=clock)
         intake = Intake(
             follower,

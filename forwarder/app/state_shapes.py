@@ -6,7 +6,8 @@ beginning once more, for the sake of the state alone: what was read before becam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,13 @@ _NOTE = "state_shape:"
 _log = structlog.get_logger(__name__)
 
 
-async def renew_states(sources: Mapping[str, Source[Any]], journal: Journal, index: StreamIndex) -> None:
-    """Restart the streams whose states have another shape than their sources' now."""
+Write = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+
+
+async def renew_states(
+    sources: Mapping[str, Source[Any]], journal: Journal, index: StreamIndex, *, write: Write
+) -> None:
+    """Restart the streams whose states have another shape than their sources' now. `write` waits for a full disk."""
     known = await journal.notes()
     for name, source in sources.items():
         note, shape = _NOTE + name, _shape(source)
@@ -36,10 +42,10 @@ async def renew_states(sources: Mapping[str, Source[Any]], journal: Journal, ind
                 if row.source == name:
                     index.update(renewed := _from_the_beginning(row))
                     changes.checkpoints[row.id] = renewed
-            await journal.commit(changes)
+            await write(partial(journal.commit, changes))
             _log.info(f"{name} keeps another state since its update; {len(changes.checkpoints)} files are mapped anew")
         if note not in known or known[note] != shape:
-            await journal.note(note, shape)
+            await write(partial(journal.note, note, shape))
 
 
 def _from_the_beginning(row: StreamRow) -> StreamRow:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from forwarder import Event, Record, Source, SystemClock
+from forwarder.app.committing import Committer
 from forwarder.app.state_shapes import renew_states
 from forwarder.journal import Changes, Journal, StreamRow
 from forwarder.tail.index import StreamIndex
@@ -55,7 +56,7 @@ def journal_in(folder: Path) -> Journal:
 async def rows_after(folder: Path, source: Source[Old] | Source[New]) -> list[StreamRow]:
     async with journal_in(folder) as journal:
         index = StreamIndex(await journal.streams(), journal.new_stream_id)
-        await renew_states({"acme": source}, journal, index)
+        await renew_states({"acme": source}, journal, index, write=Committer(journal, SystemClock()).write)
         return await journal.streams()
 
 
@@ -64,6 +65,24 @@ async def with_a_stream(folder: Path) -> StreamRow:
     async with journal_in(folder) as journal:
         await journal.commit(Changes(checkpoints={1: row}))
     return replace(row, state=b"")
+
+
+async def test_every_write_waits_for_room(tmp_path: Path) -> None:
+    """A disk that is full when the forwarder starts must not end it."""
+    waited = 0
+
+    async def write(call: Callable[[], Awaitable[object]]) -> None:
+        nonlocal waited
+        waited += 1
+        await call()
+
+    await with_a_stream(tmp_path)
+    await rows_after(tmp_path, Counting())
+    async with journal_in(tmp_path) as journal:
+        index = StreamIndex(await journal.streams(), journal.new_stream_id)
+        await renew_states({"acme": Naming()}, journal, index, write=write)
+
+    assert waited == 2
 
 
 async def test_a_state_of_the_same_shape_is_kept(tmp_path: Path) -> None:
