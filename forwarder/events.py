@@ -152,6 +152,13 @@ class TokenUsage(Event, frozen=True, kw_only=True):
     cost_source: Literal["agent", "table"] | None = None
 
 
+class CoveredUsage(Event, frozen=True, kw_only=True, tag="token_usage"):
+    """Usage that the `TokenUsage` before it holds already: remembered as told, never sent.
+
+    For files in which one step stands for several that another copy of the file may tell one by one.
+    """
+
+
 class ModelChange(Event, frozen=True, kw_only=True):
     """From now on another model answers."""
 

@@ -85,9 +85,9 @@ class JournalFile:
         first = self.last + 1
         with self._transaction(is_synced=changes.is_sole_copy) as connection:
             is_new = self._seen.add(changes.facts, first)
-            lines = tuple(changes.lines)
+            lines = tuple(filter(None, changes.lines))
             if is_new is not None:
-                lines = tuple(line for line, new in zip(lines, is_new, strict=True) if new)
+                lines = tuple(line for line, new in zip(changes.lines, is_new, strict=True) if line and new)
             if lines:
                 body = b"\n".join(lines)
                 row = (first, len(lines), len(body) + 1, now, body)

@@ -70,6 +70,8 @@ class StoredLetter(NamedTuple):
 class Changes:
     """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there.
 
+    A line may be empty: then its fact counts as seen from there on, and there is no event.
+
     `settled` are the numbers of dead letters that are none any more if all of the events are new, `sessions` what the
     events tell of their sessions, in order, those whose facts have been seen before included.
     """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
-from forwarder import ContextSnapshot, Event, Key, Pressure, RateLimit, TokenUsage
+from forwarder import ContextSnapshot, CoveredUsage, Event, Key, Pressure, RateLimit, TokenUsage
 from forwarder_codex.records import Line, RateWindow, TokenCount, TokenInfo, TokenRecord, Usage
 from forwarder_codex.state import NO_TOKENS, RESPONSES, Parts, State, Tokens, milliseconds, remember
 
@@ -38,11 +39,11 @@ def on_token_count(state: State, line: Line[TokenCount]) -> Iterable[Event]:
     payload, at = line.payload, line.timestamp
     events: list[Event] = []
     if (info := payload.info) is not None:
-        totals, memory = info.total_token_usage, state.tokens
-        now = _parts(totals)
-        step = _step(memory, info, now)
-        if step != NO_TOKENS:
-            events.append(_usage(state, at, (state.session.id, memory.generation, *now), step, totals))
+        if (step := _step(state.tokens, info)) is not None:
+            thread, generation = state.session.id, state.tokens.generation
+            events.append(_usage(state, at, (thread, generation, *step.end), step.used, info.total_token_usage))
+            if step.inner is not None:
+                events.append(CoveredUsage(key=(thread, generation, *step.inner), time=at, session=state.session))
         _context(state, at, info, events)
     if (limits := payload.rate_limits) is not None:
         name = limits.limit_id
@@ -97,38 +98,62 @@ def _parts(usage: Usage) -> Parts:
     )
 
 
-def _step(memory: Tokens, info: TokenInfo, now: Parts) -> Parts:
+class _Step(NamedTuple):
+    """What is to be counted, and the totals that it leads to. `inner` are totals that were reached on the way there."""
+
+    used: Parts
+    end: Parts
+    inner: Parts | None = None
+
+
+def _step(memory: Tokens, info: TokenInfo) -> _Step | None:
     """What the totals have grown by, without what usage records told already (contract, section 5.3).
 
     Totals that equal the last usage began anew: a process before 0.80 starts at 0, an overflow sets them to 0.
     """
-    before = memory.previous
+    now, before = _parts(info.total_token_usage), memory.previous
     if now == before:
-        return NO_TOKENS
+        return None
     covered, memory.previous, memory.covered = memory.covered, now, NO_TOKENS
     if before is None:
-        return NO_TOKENS
-    i, c, w, o, r = now
-    j, d, x, p, s = before
-    step = (i - j, c - d, w - x, o - p, r - s)
-    has_grown = i >= j and c >= d and w >= x and o >= p and r >= s
-    last = info.last_token_usage
-    if has_grown and i != last.input_tokens:  # nearly always; what follows takes longer than all of the above
-        if covered == NO_TOKENS:
-            return step
-        if covered == step:
-            return NO_TOKENS
-    if before != NO_TOKENS and (not has_grown or now == _parts(last)):
+        return None
+    last = _parts(info.last_token_usage)
+    step = _difference(now, before)
+    if min(step) < 0 or (now == last and before != NO_TOKENS):
         memory.generation += 1
         step = now
-    return _without(step, covered)
+    if covered != NO_TOKENS:
+        return _uncovered(now, step, covered)
+    return None if step == NO_TOKENS else _Step(step, now, _inner(now, step, last))
+
+
+def _uncovered(now: Parts, step: Parts, covered: Parts) -> _Step | None:
+    """What no record told comes before what records told, so it leads to lower totals than `now`."""
+    used = _without(step, covered)
+    if used == NO_TOKENS:
+        return None
+    return _Step(used, _difference(now, _difference(step, used)))
+
+
+def _inner(now: Parts, step: Parts, last: Parts) -> Parts | None:
+    """The totals before the last response, where the step is more than that one.
+
+    `codex migrate-rollouts` drops the lines of turns that were rolled back; the next step holds their tokens.
+    """
+    if last in (step, NO_TOKENS) or min(_difference(step, last)) < 0:
+        return None
+    return _difference(now, last)
+
+
+def _difference(one: Parts, other: Parts) -> Parts:
+    (i, c, w, o, r), (j, d, x, p, s) = one, other
+    return i - j, c - d, w - x, o - p, r - s
 
 
 def _without(step: Parts, covered: Parts) -> Parts:
     """Nothing is taken back: what usage records told beyond the step is no negative usage."""
-    i, c, w, o, r = step
-    j, d, x, p, s = covered
-    return max(0, i - j), max(0, c - d), max(0, w - x), max(0, o - p), max(0, r - s)
+    i, c, w, o, r = _difference(step, covered)
+    return max(0, i), max(0, c), max(0, w), max(0, o), max(0, r)
 
 
 def _usage(

@@ -90,6 +90,16 @@ async def test_a_fact_is_journalled_once_within_a_batch_and_across_batches(journ
     assert journal.last == 4
 
 
+async def test_a_fact_without_a_line_is_known_from_there_on(journal: Journal) -> None:
+    """An event that holds what others may tell: they count before it, not after it, also within a batch."""
+    given = changes("one", "two", "one", "two")
+    given.lines[1] = b""
+    block = await journal.commit(given)
+
+    assert names([block]) == ["one"]
+    assert not (await journal.commit(changes("two"))).lines
+
+
 async def test_a_fact_is_known_after_a_restart(opened: Opener) -> None:
     """A file read again after the restart changes no total."""
     async with opened("a") as journal:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from forwarder import (
     BadRecord,
+    CoveredUsage,
     Event,
     Prompt,
     Session,
@@ -213,6 +214,13 @@ def test_every_cost_is_a_number_with_its_own_digits(cost: str) -> None:
     fields = json.loads(line(USAGE, prices=FixedPrice(cost)), parse_float=Decimal, parse_int=Decimal)
 
     assert fields["cost_usd"] == Decimal(cost)
+
+
+def test_covered_usage_has_the_fact_of_usage_and_no_line() -> None:
+    """It stands for usage that another event holds: remembered, never sent."""
+    covered = CoveredUsage(key=USAGE.key, time=USAGE.time, session=USAGE.session)
+
+    assert encoder().encode(covered, b"") == (b"", encoder().encode(USAGE, b"")[1])
 
 
 def test_what_the_agent_says_about_cost_stands() -> None:

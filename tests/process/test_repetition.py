@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.machine import Machine, ids, totals
-from tests.process.writing import recordings, sessions
+from tests.process.writing import SAMPLES, recordings, sessions
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,14 @@ async def test_a_replay_in_reverse_order_gives_the_same_totals(machine: Machine)
 
     assert set(ids(forward)) == set(ids(backward))
     assert totals(forward) == totals(backward)
+
+
+async def test_a_migrated_copy_beside_its_original_adds_nothing(machine: Machine) -> None:
+    """The copy is read first, by its folder's name; one step of it stands for two of the original."""
+    original = await machine.replay(SAMPLES / "migrate-before-A", state="original")
+    both = await machine.replay(SAMPLES / "migrate-before-A", SAMPLES / "migrate-after-A", state="both")
+
+    assert totals(both) == totals(original)
 
 
 async def test_a_running_forwarder_finds_what_a_replay_finds(machine: Machine) -> None:

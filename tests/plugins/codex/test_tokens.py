@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forwarder import ContextSnapshot, Event, RateLimit, TokenUsage
+from forwarder import ContextSnapshot, CoveredUsage, Event, RateLimit, TokenUsage
 
 from .lines import (
     SECOND,
@@ -89,6 +89,27 @@ def test_totals_add_what_no_record_told() -> None:
     events = read(meta(), token_record("r1", usage(10, 4, 2)), token_count(usage(25, 4, 5), usage(15, 0, 3)))
 
     assert spent(events) == [(10, 4, 2), (15, 0, 3)]
+
+
+def test_a_step_beyond_the_last_response_holds_the_one_before_it() -> None:
+    """A migration drops the lines of a rolled back turn; its tokens are in the next step, and count once."""
+    [used] = only(TokenUsage, events := read(meta(), token_count(usage(25, 4, 5), usage(15, 0, 3))))
+    [covered] = only(CoveredUsage, events)
+    [before, _] = only(
+        TokenUsage,
+        read(meta(), token_count(usage(10, 4, 2), usage(10, 4, 2)), token_count(usage(25, 4, 5), usage(15, 0, 3))),
+    )
+
+    assert (used.input_tokens, covered.key) == (25, before.key)
+
+
+def test_what_records_leave_over_has_the_key_of_its_own_response() -> None:
+    """The lines of a rolled back turn are gone, and the next turn was written by a version with records."""
+    record, total = token_record("r1", usage(15, 0, 3)), token_count(usage(25, 4, 5), usage(15, 0, 3))
+    [_, rest] = only(TokenUsage, read(meta(), record, total))
+    [before, _] = only(TokenUsage, read(meta(), token_count(usage(10, 4, 2), usage(10, 4, 2)), record, total))
+
+    assert (rest.input_tokens, rest.key) == (10, before.key)
 
 
 def test_a_record_of_a_known_response_adds_nothing() -> None:
