@@ -322,10 +322,14 @@ class UnknownRecordSeen(Event, frozen=True, kw_only=True, tag="unknown_record"):
 
 
 class SecretFound(Event, frozen=True, kw_only=True):
-    """A rule matched; `fingerprint` is keyed, so that equal secrets can be told apart without knowing them."""
+    """A rule took a secret out of a `field` of this session's events: told once for a rule and a secret.
+
+    `fingerprint` is keyed, so that equal secrets can be recognised on this machine without knowing them.
+    """
 
     rule: str
     fingerprint: Id
+    field: Id | None = None
 
 
 EVENT_TYPES: tuple[type[Event], ...] = (
@@ -352,6 +356,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ToolUsage,
     Gap,
     UnknownRecordSeen,
+    SecretFound,
 )
 
 

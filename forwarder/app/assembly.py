@@ -44,7 +44,7 @@ def _pseudonyms(settings: Settings) -> Pseudonyms | None:
     """The key is made when pseudonyms are wanted for the first time. Raises `StateError`."""
     if not settings.rules.pseudonyms:
         return None
-    key = redaction_key(settings.state_dir)
+    key = redaction_key(settings.key_dir or settings.state_dir)
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a number without a name, as in containers
@@ -80,10 +80,17 @@ def loosest(sinks: Iterable[SinkSettings]) -> Level:
     return max((sink.level for sink in sinks), default=Level.FULL)
 
 
-def make_encoder(settings: Settings, redactor: Redactor) -> Encoder:
-    """What turns all events of this run into lines, at the level of the least strict sink."""
+def fingerprint_key(settings: Settings) -> bytes | None:
+    """What fingerprints of secrets are made with; None when nothing is taken out. Raises `StateError`."""
+    if loosest(settings.sinks.values()) is Level.RAW:
+        return None
+    return redaction_key(settings.key_dir or settings.state_dir)
+
+
+def make_encoder(settings: Settings, redactor: Redactor, *, key: bytes | None = None) -> Encoder:
+    """What turns all events of this run into lines, at the level of the least strict sink; `key` makes fingerprints."""
     level = loosest(settings.sinks.values())
-    return Encoder(host=host_name(settings, redactor), level=level, redactor=redactor, prices=Prices.load())
+    return Encoder(host=host_name(settings, redactor), level=level, redactor=redactor, prices=Prices.load(), key=key)
 
 
 def mapper_maker(

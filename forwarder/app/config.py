@@ -88,7 +88,8 @@ class Settings:
     """The whole configuration. `path` is the file it came from, None without one.
 
     `start`: at the first start, files changed within so many seconds are read from their beginning. `redaction` is the
-    level of whatever sink names none, with `scrub` combined. No `sources`: every agent found on this machine.
+    level of whatever sink names none, with `scrub` combined. No `sources`: every agent found on this machine. The key
+    of pseudonyms and fingerprints is in `key_dir` where that is not the state folder.
     """
 
     path: Path | None
@@ -105,6 +106,7 @@ class Settings:
     sources: dict[str, SourceSettings]
     sinks: dict[str, SinkSettings]
     stdout_format: str | None = None
+    key_dir: Path | None = None
 
     def on_stdout(self, name: str) -> SinkSettings:
         """A sink to standard output that the file does not name."""

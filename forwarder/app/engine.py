@@ -11,7 +11,15 @@ from typing import Any
 
 import structlog
 
-from forwarder.app.assembly import loss_announcer, make_encoder, make_redactor, make_sources, mapper_maker, open_journal
+from forwarder.app.assembly import (
+    fingerprint_key,
+    loss_announcer,
+    make_encoder,
+    make_redactor,
+    make_sources,
+    mapper_maker,
+    open_journal,
+)
 from forwarder.app.committing import Committer
 from forwarder.app.config import Settings
 from forwarder.app.delivering import Delivery, delivering
@@ -121,7 +129,7 @@ class Forwarding:
         )
         quiet = QuietWatch(follower, clock, host=platform.node())
         spools = Spools(follower, journal, sources=self._sources, clock=clock)
-        encoder = make_encoder(settings, self._redactor)
+        encoder = make_encoder(settings, self._redactor, key=fingerprint_key(settings))
         announce = loss_announcer(settings, encoder, clock)
         committer = Committer(journal, clock, on_full=settings.journal.on_full, announce=announce)
         await renew_states(self._sources, journal, index, write=committer.write)

@@ -19,7 +19,14 @@ from typing import Any
 
 import structlog
 
-from forwarder.app.assembly import make_encoder, make_redactor, make_sources, mapper_maker, open_journal
+from forwarder.app.assembly import (
+    fingerprint_key,
+    make_encoder,
+    make_redactor,
+    make_sources,
+    mapper_maker,
+    open_journal,
+)
 from forwarder.app.committing import Committer
 from forwarder.app.config import STDOUT, Settings, SinkSettings
 from forwarder.app.delivering import Delivery, delivering
@@ -67,7 +74,7 @@ async def replay(
     folder = settings.state_dir / "replay" / folder_name(request, sink_settings)
     with held(folder), stop_on_signals() as stop:
         replaying = Replaying(
-            replace(settings, state_dir=folder, sinks={sink_settings.name: sink_settings}),
+            replace(settings, state_dir=folder, key_dir=settings.state_dir, sinks={sink_settings.name: sink_settings}),
             request,
             sources=sources,
             files=files,
@@ -139,7 +146,7 @@ class Replaying:
             maker = mapper_maker(
                 settings,
                 redactor,
-                make_encoder(settings, redactor),
+                make_encoder(settings, redactor, key=fingerprint_key(settings)),
                 clock=clock,
                 is_replay=True,
                 wanted=_wanted(self._request),

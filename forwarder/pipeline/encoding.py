@@ -19,10 +19,10 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from forwarder.errors import BadRecord
-from forwarder.events import CoveredUsage, Event, Session, TokenUsage
+from forwarder.events import CoveredUsage, Event, SecretFound, Session, TokenUsage
 from forwarder.journal import fact
 from forwarder.pipeline.fields import SESSION_NAMES, content_fields, name_fields
-from forwarder.pipeline.redaction import Level, Redactor
+from forwarder.pipeline.redaction import Level, Redactor, Taken
 from forwarder.source import well_formed
 
 _to_json = msgspec.json.Encoder(decimal_format="number").encode
@@ -41,9 +41,16 @@ class Prices(Protocol):
 
 
 class Encoder:
-    """Encodes the events of one run. `host` is this machine's name; `level` what the least strict sink needs."""
+    """Encodes the events of one run. `host` is this machine's name; `level` what the least strict sink needs.
 
-    def __init__(self, *, host: str, level: Level, redactor: Redactor, prices: Prices | None) -> None:
+    With a `key` it makes fingerprints of the secrets that it takes out (`secrets`).
+    """
+
+    def __init__(
+        self, *, host: str, level: Level, redactor: Redactor, prices: Prices | None, key: bytes | None = None
+    ) -> None:
+        self._key = key
+        self._secrets: dict[tuple[str, str], str] = {}
         self.host = host
         self._level = level
         self._redactor = redactor
@@ -65,6 +72,7 @@ class Encoder:
             return self._encode(_mended(event), origin)
 
     def _encode(self, event: Event, origin: bytes) -> tuple[bytes, bytes]:
+        self._secrets.clear()
         plan = self._plans.get(type(event)) or self._plan(type(event))
         key, session = event.key, event.session
         digest = blake2b(_to_json((session.agent, plan.tag, *key)), digest_size=16).digest()
@@ -92,20 +100,47 @@ class Encoder:
         for name in plan.contents:
             text = getattr(event, name)
             if text is not None:
-                kept = self._redactor.content(text, self._level)
+                taken: list[Taken] = []
+                kept = self._redactor.content(text, self._level, taken)
                 cleaned[name] = UNSET if kept is None else kept
+                if taken:
+                    self._note(name, taken)
         for name in plan.names:
             text = getattr(event, name)
             if text is not None and text not in self._clean_names:
-                cleaned[name] = self._name(text)
+                cleaned[name] = self._name(text, name)
         return cleaned
 
-    def _name(self, text: str) -> str:
+    def secrets(self, event: Event) -> list[SecretFound]:
+        """What was taken out of the event that was encoded last, as events of its session."""
+        return [
+            SecretFound(
+                key=(event.session.id, rule, fingerprint),
+                time=event.time,
+                time_inferred=event.time_inferred,
+                session=event.session,
+                turn=event.turn,
+                rule=rule,
+                fingerprint=fingerprint,
+                field=field,
+            )
+            for (rule, fingerprint), field in self._secrets.items()
+        ]
+
+    def _note(self, field: str, taken: list[Taken]) -> None:
+        if self._key is not None:
+            for rule, value in taken:
+                fingerprint = blake2b(value, digest_size=8, key=self._key).hexdigest()
+                self._secrets.setdefault((rule, fingerprint), field)
+
+    def _name(self, text: str, field: str) -> str:
         clean = text if self._level is Level.RAW else self._redactor.name(text)
         if clean == text:
             if len(self._clean_names) >= _MAX_NAMES:
                 self._clean_names.clear()
             self._clean_names.add(text)
+        else:
+            self._note(field, self._redactor.taken_from(text))
         return clean
 
     def _priced(self, event: Event) -> dict[str, object]:
@@ -116,7 +151,9 @@ class Encoder:
         return {}
 
     def _session(self, session: Session) -> bytes:
-        cleaned = {name: self._name(text) for name in SESSION_NAMES if (text := getattr(session, name)) is not None}
+        cleaned = {
+            name: self._name(text, name) for name in SESSION_NAMES if (text := getattr(session, name)) is not None
+        }
         fields = asdict(replace(session, **cleaned))
         wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self.host}
         encoded = b'",' + _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]

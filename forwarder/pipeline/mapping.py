@@ -126,6 +126,9 @@ class Mapper:
                 continue
             origin = origin or self._origin(record.offset, record.lossy)
             encoded.append(encode(event, origin))
+            for secret in self._encoder.secrets(event):
+                if self._wanted is None or self._wanted(secret):
+                    encoded.append(encode(secret, origin))
             events.append(event)
             self._saved.session = event.session
         for line, fact in encoded:

@@ -46,6 +46,13 @@ class Level(IntEnum):
     RAW = 3
 
 
+class Taken(NamedTuple):
+    """What a rule took out of a text. For fingerprints only: `value` is the secret, and may not be kept."""
+
+    rule: str
+    value: bytes
+
+
 class Finding(NamedTuple):
     """A secret at characters ``start`` to ``end`` of the text; the value itself is not told."""
 
@@ -80,8 +87,11 @@ class Redactor:
         self._pseudonyms = pseudonyms
         self._name = lru_cache(maxsize=4096)(self.scrub)
 
-    def scrub(self, text: str) -> str:
-        """The text with every secret replaced by ``[REDACTED]``, and names by pseudonyms where these are wanted."""
+    def scrub(self, text: str, taken: list[Taken] | None = None) -> str:
+        """The text with every secret replaced by ``[REDACTED]``, and names by pseudonyms where these are wanted.
+
+        What was found is added to `taken`: every match, also those that became one place together.
+        """
         if self._pseudonyms:
             text = self._pseudonyms.replace(text)
         data = text.encode("utf-8", "surrogatepass")
@@ -89,19 +99,24 @@ class Redactor:
         if not hits or not (spans := _merged(hit for hit in hits if hit.is_secret)):
             return text
         self._count(spans)
+        if taken is not None:
+            taken += [Taken(hit.rule, data[hit.start : hit.end]) for hit in hits if hit.is_secret]
         return _replaced(data, spans, len(data))
 
-    def preview(self, text: str) -> str:
-        """The scrubbed text cut to 50 characters, ``…`` appended when it was longer; cheap also for long texts."""
+    def preview(self, text: str, taken: list[Taken] | None = None) -> str:
+        """The scrubbed text cut to 50 characters, ``…`` appended when it was longer; cheap also for long texts.
+
+        To `taken` is added what was found up to the cut.
+        """
         if self._pseudonyms:
             text = self._pseudonyms.replace(text)
         begin = text[:WINDOW].encode("utf-8", "surrogatepass")
         for group in self._groups:
             if group.may_hold(begin):
-                return self._searched_preview(text)
+                return self._searched_preview(text, taken)
         return _cut(text)  # a secret that shows would have its shape in the window
 
-    def _searched_preview(self, text: str) -> str:
+    def _searched_preview(self, text: str, taken: list[Taken] | None) -> str:
         size = _window(text, SEARCHED)
         while True:
             data = text[:size].encode("utf-8", "surrogatepass")
@@ -111,16 +126,19 @@ class Redactor:
             shown = _replaced(data, spans, limit)
             if size >= len(text) or len(shown) > PREVIEW_CHARS:
                 self._count(spans)
+                if taken is not None:
+                    decided = (hit for hit in hits if hit.is_secret and hit.last <= limit)
+                    taken += [Taken(hit.rule, data[hit.start : hit.end]) for hit in decided]
                 return _cut(shown)
             size = _window(text, 2 * size)
 
-    def content(self, text: str, level: Level) -> str | None:
-        """A content field at a level: None when the field is to be left out."""
+    def content(self, text: str, level: Level, taken: list[Taken] | None = None) -> str | None:
+        """A content field at a level: None when the field is to be left out. What was found is added to `taken`."""
         match level:
             case Level.PREVIEW:
-                return self.preview(text)
+                return self.preview(text, taken)
             case Level.NONE:
-                return self.scrub(text)
+                return self.scrub(text, taken)
             case Level.FULL:
                 return None
             case Level.RAW:
@@ -129,6 +147,12 @@ class Redactor:
     def name(self, text: str) -> str:
         """A short text that comes again and again (folder, branch, tool): scrubbed, never cut, remembered."""
         return self._name(text) if len(text) <= LONGEST_NAME else self.scrub(text)
+
+    def taken_from(self, name: str) -> list[Taken]:
+        """What `name` takes out of a name."""
+        taken: list[Taken] = []
+        self.scrub(name, taken)
+        return taken
 
     def findings(self, text: str) -> Iterator[Finding]:
         """Where the secrets of a text are, in order, one for every place that `scrub` replaces."""

@@ -23,7 +23,7 @@ RENAMED = {
     "sinks": "[sinks.",
     "level": "redaction",
 }
-NOT_IN_THE_FILE = {"stdout_format", "path", "name", "options", "place"}
+NOT_IN_THE_FILE = {"stdout_format", "key_dir", "path", "name", "options", "place"}
 
 
 def uncommented() -> str:
