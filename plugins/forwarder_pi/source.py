@@ -36,7 +36,7 @@ from forwarder_pi.records import (
 )
 from forwarder_pi.state import Place, State, Turn
 
-_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z_.+\.jsonl(?:\.zst|\.gz)?")
+_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3})Z_.+\.jsonl(?:\.zst|\.gz)?")
 _KINDS = {kind.__struct_config__.tag for kind in get_args(AnyEntry)}
 _ROLES = {role.__struct_config__.tag for role in get_args(AnyMessage)}
 
@@ -74,6 +74,11 @@ class Pi(Source[State | Instance]):
     def recognises(self, path: Path) -> bool:
         """Session files carry their time and an id in the name, in every version. A heartbeat is only good alive."""
         return _NAME.fullmatch(path.name) is not None
+
+    def rank(self, path: Path) -> int:
+        """The older session first: a fork tells its copies as its parent's, who had some from parents of its own."""
+        found = _NAME.fullmatch(path.name)
+        return int(re.sub(r"\D", "", found[1])) if found else 0
 
     def is_whole(self, path: Path) -> bool:
         """Heartbeats are; of a session file each line counts."""

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from decimal import Decimal
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,30 @@ def test_forks_and_clones_double_nothing(scenario: str) -> None:
 
     in_all = EXPECTED[scenario]["usage_unique_entries_over_all_sessions"]
     assert totals(list(unique.values())) == wanted(in_all)
+
+
+FAMILY = "rpc-main-0.87.1"
+OWN_INPUT = {
+    "01a1fb92-fbf2-733a-9f07-f067201f2ae1": 72430,
+    "01a1fb93-4f6d-733a-9f07-f06e53df5aab": 2300,  # cloned from the first
+    "01a1fb93-5813-733a-9f07-f070163f71f5": 2400,  # forked from the clone
+    "01a1fb93-607a-733a-9f07-f07268e718db": 900,
+}
+
+
+@pytest.mark.parametrize("folders", [*permutations("abcd")])
+def test_each_session_of_a_family_is_billed_for_its_own_entries(folders: tuple[str, ...]) -> None:
+    """Wherever its files lie: by rank a fork of a fork is read behind those that it copies from."""
+    paths = {Path(folder, name): name for folder, name in zip(folders, EXPECTED[FAMILY]["sessions"], strict=True)}
+    first: dict[object, TokenUsage] = {}
+    for path in sorted(paths, key=lambda path: (Pi().rank(path), path)):
+        for usage in only(TokenUsage, recorded(f"{FAMILY}/{paths[path]}")):
+            first.setdefault(usage.key, usage)
+    billed = Counter[str]()
+    for usage in first.values():
+        billed[usage.session.id] += usage.input_tokens
+
+    assert billed == OWN_INPUT
 
 
 @pytest.mark.parametrize("name", FILES)
