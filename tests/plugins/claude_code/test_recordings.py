@@ -205,3 +205,12 @@ def test_nothing_but_compactions_shows_in_running_totals_alone() -> None:
     for scenario in SCENARIOS:
         if scenario != "c04-resume-compact-fork":
             assert [usage for usage in only(TokenUsage, facts(transcripts(scenario))) if usage.purpose] == []
+
+
+def test_a_fork_bills_its_copies_to_the_session_that_asked() -> None:
+    """Its lines name that session, so it does not matter which of the files is read first. A name tells nothing."""
+    paths = transcripts("c04-resume-compact-fork")
+    billed = [{(u.key, u.session.id) for u in only(TokenUsage, facts(order))} for order in (paths, paths[::-1])]
+
+    assert len({session for _, session in billed[0]}) == 2
+    assert billed[0] == billed[1]
