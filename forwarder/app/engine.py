@@ -164,6 +164,7 @@ class Forwarding:
                 committer=committer,
                 start=settings.start,
                 clock=clock,
+                rank=lambda file: self._sources[file.source].rank(file.path),
             )
             for file in whole_files(index.rows(), self._sources):
                 quiet.look_at(file)

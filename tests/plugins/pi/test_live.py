@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import time
+from collections import Counter
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -98,6 +100,23 @@ async def test_forks_that_grow_together_are_counted_once_through_kills(machine: 
     events = machine.archived()
     assert len(ids(events)) == len(set(ids(events)))
     assert spent(events) == wanted(usage)
+
+
+async def test_history_is_billed_to_the_sessions_that_wrote_it(machine: Machine) -> None:
+    """A fork of a fork does not take over what it copied, though its file is the oldest: they came out of a backup."""
+    for age, (path, content) in enumerate(sorted(contents(machine, "rpc-main-0.87.1").items())):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (time.time() - age, time.time() - age))
+    usage = unique_usage("rpc-main-0.87.1")
+    async with machine.running() as process:
+        await machine.until(lambda: spent(machine.journalled()) == wanted(usage), "all is read", process=process)
+
+    used = [event for event in machine.archived() if event["type"] == "token_usage"]
+    billed = Counter[str]()
+    for event in used:
+        billed[event["session_id"]] += event["input_tokens"]
+    assert sorted(billed.values()) == [900, 2300, 2400, 72430]
 
 
 class Running:
