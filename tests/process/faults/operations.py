@@ -207,11 +207,7 @@ async def start_doomed(world: World, random: Random) -> None:
     else:
         step = f"{random.choice(STEPS)}:{random.choice([1, 2, 3, 4, 6, 9])}"
     await world.start(step)
-    for _ in range(30):
-        if not world.is_running:
-            break
-        await asyncio.sleep(0.05)
-        write(world, random)
+    await world.dies(lambda: write(world, random))
 
 
 async def kill(world: World, random: Random) -> None:

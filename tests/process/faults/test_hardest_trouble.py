@@ -72,11 +72,7 @@ async def test_kill_at_every_step_of_a_commit_and_of_the_archives_rotation(bench
     for step in steps:
         append(bench.home, path, 100)
         await bench.start(step)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                while bench.is_running:
-                    append(bench.home, path, 5)
-                    await asyncio.sleep(0.02)
+        await bench.dies(lambda: append(bench.home, path, 5))
         await bench.kill()
     await bench.start()
 

@@ -14,7 +14,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
@@ -112,6 +112,15 @@ class World:
                 env=environment,
                 cwd=machine.folder,
             )
+
+    async def dies(self, write: Callable[[], None]) -> None:
+        """Give a doomed process work until it is dead, or until it has had so much that its step does not come."""
+        seconds_at_work, deadline = 1.0, time.monotonic() + STOP_SECONDS
+        while self.is_running and seconds_at_work > 0 and time.monotonic() < deadline:
+            if self.is_at_work:
+                write()
+                seconds_at_work -= 0.025
+            await asyncio.sleep(0.025)
 
     def check_alive(self) -> None:
         """Raise `Broken` when it has ended without our doing."""
