@@ -58,6 +58,10 @@ class Delivery:
         """Events that destinations refused for good."""
         return sum(sender.dead_lettered for sender in self.senders.values())
 
+    def delivered(self) -> dict[str, int]:
+        """How many events each sink has taken, those that are gone included."""
+        return {name: sender.status().delivered_events for name, sender in self.senders.items()}
+
     def late(self) -> dict[str, int]:
         """How many events each sink that has not taken everything lacks."""
         behind = {name: sender.status().behind for name, sender in self.senders.items() if name not in self._gone}

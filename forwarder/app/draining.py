@@ -28,7 +28,11 @@ async def drain(committer: Committer, delivery: Delivery, *, seconds: float) -> 
         _log.warning(f"sink {name} lacks {count} events; they are in the journal and go out at the next start")
     if committer.has_uncommitted:
         _log.warning("the last records read are not in the journal; they are read again at the next start")
-    return Exit.LATE if late or committer.has_uncommitted else Exit.OK
+    if late or committer.has_uncommitted:
+        return Exit.LATE
+    taken = ", ".join(f"{name} {count}" for name, count in delivery.delivered().items())
+    _log.info(f"stopped; events delivered since the start: {taken}")
+    return Exit.OK
 
 
 async def ended(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -36,6 +36,7 @@ def set_up(*, scrub: Scrub, level: str = "info", log_format: LogFormat = "auto",
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _scrubber(scrub),
+            *([] if log_format == "json" else [_join_lists]),
             _renderer(log_format, is_coloured=out.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -54,6 +55,15 @@ def _renderer(log_format: LogFormat, *, is_coloured: bool) -> structlog.types.Pr
             return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
         case _:
             return structlog.dev.ConsoleRenderer(colors=is_coloured)
+
+
+def _join_lists(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Lists as people write them; their Python form would be quoted or not by what is in it."""
+
+    def joined(value: object) -> object:
+        return ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else value
+
+    return {key: joined(value) for key, value in event.items()}
 
 
 class _Limiter:

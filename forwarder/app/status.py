@@ -25,7 +25,8 @@ SILENT_SECONDS = 3 * BEAT_SECONDS
 class FileStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A file and how far it was read. `lag_bytes` is None where only decompressing would tell, or the file is gone.
 
-    `lag_seconds`: at least so long have bytes been lying there unread.
+    `lag_seconds`: at least so long have bytes been lying there unread. `age_seconds` is since when it was last written
+    to, None if it is gone.
     """
 
     source: str
@@ -33,6 +34,7 @@ class FileStatus(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     lag_bytes: int | None
     lag_seconds: float | None
+    age_seconds: float | None = None
     is_gone: bool = False
 
     @property
@@ -169,8 +171,15 @@ def _file(row: tuple[str, str, int, float], now: datetime) -> FileStatus:
     else:
         lag = max(0, found.st_size - offset)
         is_unread = lag > 0
-    waited = max(0.0, now.timestamp() - found.st_mtime) if is_unread else 0.0
-    return FileStatus(source=source, path=path, offset=offset, lag_bytes=lag, lag_seconds=round(waited, 3))
+    age = round(max(0.0, now.timestamp() - found.st_mtime), 3)
+    return FileStatus(
+        source=source,
+        path=path,
+        offset=offset,
+        lag_bytes=lag,
+        lag_seconds=age if is_unread else 0.0,
+        age_seconds=age,
+    )
 
 
 def _sinks(

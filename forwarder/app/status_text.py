@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from math import inf
 
 from forwarder.app.status import FileStatus, Report, SinkStatus
 from forwarder.app.units import show_bytes, show_seconds
 
 FILES_SHOWN = 10
+FRESH_SECONDS = 3600.0  # a file that was read to its end longer ago than that is of no interest
 
 
 def report_lines(report: Report) -> Iterator[str]:
-    """The report, line by line; files that lag come first, of the others only the newest few."""
+    """The report, line by line; files that lag come first, of the others only those that grew lately."""
     yield f"forwarder  {_life(report)}"
     if report.watching:
         yield f"watching   {report.watching}"
@@ -52,14 +53,19 @@ def _files(files: list[FileStatus]) -> Iterator[str]:
     lagging = [one for one in files if one.is_unread]
     lag = sum(one.lag_bytes or 0 for one in lagging)
     gone = sum(one.is_gone for one in files)
-    yield f"files      {len(files)} known, {len(lagging)} with {show_bytes(lag)} unread, {gone} gone"
-    quiet = (one for one in files if not one.is_unread and not one.is_gone)
-    for one in (*lagging, *islice(quiet, max(0, FILES_SHOWN - len(lagging)))):
-        yield f"  {one.source}: {one.path}, {_lag(one)}"
+    unread = f"{len(lagging)} with {show_bytes(lag)} unread" if lagging else "all read"
+    yield f"files      {len(files)} known" + (f", {unread}" if files else "") + (f", {gone} gone" if gone else "")
+    fresh = [one for one in files if not one.is_unread and _age(one) < FRESH_SECONDS]
+    for one in (*lagging, *fresh[: max(0, FILES_SHOWN - len(lagging))]):
+        yield f"  {one.source}: {_lag(one)}: {one.path}"
+
+
+def _age(file: FileStatus) -> float:
+    return inf if file.age_seconds is None else file.age_seconds
 
 
 def _lag(file: FileStatus) -> str:
     if not file.is_unread:
-        return "all read"
+        return f"all read, written {show_seconds(round(_age(file)))} ago"
     size = "changed" if file.lag_bytes is None else f"{show_bytes(file.lag_bytes)} unread"
     return f"{size} for {show_seconds(file.lag_seconds or 0.0)}"

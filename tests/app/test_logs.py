@@ -118,6 +118,15 @@ def test_away_from_a_terminal_lines_are_logfmt() -> None:
     assert stream.getvalue().endswith('level=info event="at work" sinks=2\n')
 
 
+def test_lists_read_alike_whatever_is_in_them() -> None:
+    """One name or several, with or without spaces between them in Python's form."""
+    stream = lines("logfmt")
+
+    structlog.get_logger().info("at work", sources=["codex", "pi"], sinks=["stdout"])
+
+    assert stream.getvalue().endswith("sources=codex,pi sinks=stdout\n")
+
+
 def test_text_is_for_people() -> None:
     """On a terminal the event stands in front of its details."""
     stream = lines("text")

@@ -238,6 +238,19 @@ async def test_the_readable_report_shows_all_of_it(folder: Folder) -> None:
     assert f"running as process {os.getpid()} for 5 min" in text
     assert "journal    186 B of 1 MiB (0%), newest event 3" in text
     assert "sink       team: retrying, 2 behind, at event 1, 1.2 events/s, last error" in text
-    assert "files      1 known, 1 with 4 B unread, 0 gone" in text
-    assert f"  acme: {folder.file}, 4 B unread for " in text
+    assert "files      1 known, 1 with 4 B unread\n" in text
+    assert "  acme: 4 B unread for " in text
     assert "problem    sink team retrying" in text
+
+
+async def test_files_that_are_read_are_listed_while_they_are_fresh(folder: Folder) -> None:
+    """Whoever works now is of interest, a hundred sessions that are over are not."""
+    folder.file.write_bytes(folder.file.read_bytes()[:6])
+    os.utime(folder.file, (folder.now.timestamp() - 12, folder.now.timestamp() - 12))
+    fresh = "\n".join(report_lines(await folder.report()))
+    os.utime(folder.file, (folder.now.timestamp() - 2 * 3600, folder.now.timestamp() - 2 * 3600))
+    old = "\n".join(report_lines(await folder.report()))
+
+    assert f"files      1 known, all read\n  acme: all read, written 12 s ago: {folder.file}" in fresh
+    assert "files      1 known, all read" in old
+    assert str(folder.file) not in old
