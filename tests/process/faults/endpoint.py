@@ -36,8 +36,9 @@ class Endpoint(HttpPeer):
         self._bodies: dict[str, bytes] = {}
 
     def judge(self, request: Request, reply: Reply) -> Reply:
-        """413 for more events than it takes at once."""
-        if self.max_events and reply.trouble is None and len(request.events()) > self.max_events:
+        """413 for more events than it takes at once; what it has taken it has, though nobody heard the answer."""
+        is_known = request.headers["idempotency-key"] in self._bodies
+        if self.max_events and reply.trouble is None and not is_known and len(request.events()) > self.max_events:
             return Reply(413)
         return reply
 
