@@ -112,10 +112,14 @@ class Encoder:
         return cleaned
 
     def secrets(self, event: Event) -> list[SecretFound]:
-        """What was taken out of the event that was encoded last, as events of its session."""
+        """What was taken out of the event that was encoded last, as events of its session.
+
+        Their ids follow from the event's: one made from the secret would let others try values, and a fingerprint's key
+        is another on every machine.
+        """
         return [
             SecretFound(
-                key=(event.session.id, rule, fingerprint),
+                key=(*event.key, "secret", number),
                 time=event.time,
                 time_inferred=event.time_inferred,
                 session=event.session,
@@ -124,7 +128,7 @@ class Encoder:
                 fingerprint=fingerprint,
                 field=field,
             )
-            for (rule, fingerprint), field in self._secrets.items()
+            for number, ((rule, fingerprint), field) in enumerate(self._secrets.items())
         ]
 
     def _note(self, field: str, taken: list[Taken]) -> None:

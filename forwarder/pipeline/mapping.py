@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from forwarder.errors import RecordError, RecordTooLong, UnknownRecord
-from forwarder.events import Event, Gap, Key, Session, UnknownRecordSeen
+from forwarder.events import Event, Gap, Key, SecretFound, Session, UnknownRecordSeen
 from forwarder.journal import DeadLetter, SessionRow
 from forwarder.pipeline.encoding import Encoder, origin_maker
 from forwarder.pipeline.redaction import Level, Redactor
@@ -21,6 +21,8 @@ from forwarder.source import Expectation, Record, Source
 
 HEAD_KEPT = 1024  # bytes of a bad record that are looked at for the dead letter; the file still has all of it
 KINDS_KEPT = 64  # unknown kinds remembered per stream; more is not drift but garbage
+
+SECRETS_KEPT = 64  # remembered per stream as told; each is saved with every checkpoint
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ class _Saved(msgspec.Struct):
     state: Any
     unknown: dict[str, int] = {}
     session: Session | None = None
+    told: dict[str, bool] = {}
 
 
 class Mapper:
@@ -121,16 +124,16 @@ class Mapper:
         encode, origin = self._encoder.encode, b""
         encoded: list[tuple[bytes, bytes]] = []
         events: list[Event] = []
+        secrets: list[SecretFound] = []
         for event in self._source.map(record, self._saved.state):
             if self._wanted is not None and not self._wanted(event):
                 continue
             origin = origin or self._origin(record.offset, record.lossy)
             encoded.append(encode(event, origin))
-            for secret in self._encoder.secrets(event):
-                if self._wanted is None or self._wanted(secret):
-                    encoded.append(encode(secret, origin))
+            secrets += self._encoder.secrets(event)
             events.append(event)
             self._saved.session = event.session
+        encoded += [encode(secret, origin) for secret in secrets if self._is_news(secret)]
         for line, fact in encoded:
             mapped.lines.append(line)
             mapped.facts.append(fact)
@@ -144,9 +147,21 @@ class Mapper:
         lost = "records are" if gap.count is None else f"{gap.count} more records are"
         _log.warning(f"{self._name}: {lost} lost ({gap.reason}), says {self.path}", limited=f"losses of {self._name}")
 
+    def _is_news(self, secret: SecretFound) -> bool:
+        """Whether this stream has not told of the secret in this session yet, and somebody wants to know."""
+        told, known = f"{secret.session.id} {secret.rule} {secret.fingerprint}", self._saved.told
+        if told in known:
+            return False
+        if len(known) >= SECRETS_KEPT:
+            del known[next(iter(known))]
+        known[told] = True
+        return self._wanted is None or self._wanted(secret)
+
     def _put_back(self, state: bytes, records: Sequence[Record]) -> None:
         """Undo a record that failed halfway, by mapping those before it again: saving a state per record costs more."""
+        told = self._saved.told  # only what was told of records that did not fail
         assert self.restore(state), "a state that was just saved can be read"
+        self._saved.told = told
         for record in records:
             for event in self._source.map(record, self._saved.state):
                 self._saved.session = event.session

@@ -91,6 +91,11 @@ def test_the_same_secret_has_the_same_fingerprint_in_another_session() -> None:
     assert one["id"] != other["id"]
 
 
+def test_ids_are_the_same_with_every_key() -> None:
+    """A replay elsewhere tells the same facts, and an id gives nobody anything to try values against."""
+    assert found(TOKEN)[0]["id"] == found(TOKEN, key=b"x")[0]["id"]
+
+
 def test_another_key_makes_another_fingerprint() -> None:
     """Nobody without the key can try values."""
     assert found(TOKEN)[0]["fingerprint"] != found(TOKEN, key=b"x")[0]["fingerprint"]
