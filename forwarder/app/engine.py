@@ -151,7 +151,8 @@ class Forwarding:
                 tasks.create_task(intake.run()),
                 tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
             ]
-            reading += [tasks.create_task(quiet.run()), tasks.create_task(spools.run())]
+            again = problems.retry(clock, lambda file: follower.report(file, is_live=True))
+            reading += [tasks.create_task(one) for one in (quiet.run(), spools.run(), again)]
             retrying = self._retry(journal, delivery, committer, make_mapper)
             telling = tell_unreadable(problems, journal, committer, sources=self._sources, make_mapper=make_mapper)
             keeping = [tasks.create_task(one) for one in (status.run(), self._prune(journal, index), retrying, telling)]
