@@ -73,6 +73,7 @@ class Mapper:
         self._level = level
         self._now = now
         self._wanted = wanted
+        self._fate = "left out" if is_replay else "kept in the dead letters"
         self._origin = origin_maker(source=name, file=self._name_of(path.name), is_replay=is_replay)
         state: object = source.new_state(path)
         self._saved = _Saved(state)
@@ -221,7 +222,7 @@ class Mapper:
         reason = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
         place = f"{self.path.name}, bytes {record.offset}-{record.offset + record.size}"
         _log.warning(
-            f"{self._name}: {reason} at {place}; kept in the dead letters, replay the file after an update",
+            f"{self._name}: {reason} at {place}; {self._fate}, replay the file after an update",
             limited=f"dead letters of {self._name}",
             file=str(self.path),
         )
