@@ -74,7 +74,11 @@ def _check_sources(settings: Settings, report: CheckReport) -> None:
             report.problems.append(str(error))
     counts = _count_files(patterns)
     for name, globs in patterns.items():
-        report.lines.append(f"source   {_named(name, uses[name])}: {counts[name]} files at {', '.join(globs)}")
+        report.lines.append(f"source   {_named(name, uses[name])}: {_files(counts[name])} at {', '.join(globs)}")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _count_files(patterns: dict[str, list[str]]) -> Counter[str]:

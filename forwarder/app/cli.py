@@ -6,6 +6,7 @@ Everything that costs time to import is imported inside the command that needs i
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
     from forwarder.app.config import Settings
 
-EXITS = "\b\nExit statuses:\n" + "\n".join(f"  {one.value:>3}  {one.meaning}" for one in Exit)
+EXITS = "\b\nExit statuses:\n" + "\n".join(
+    textwrap.fill(f"  {one.value:>3}  {one.meaning}", width=76, subsequent_indent=" " * 7) for one in Exit
+)
 
 
 class Command(click.Group):
@@ -71,7 +74,7 @@ for _command in (why, dead_letters, journal, egress):
     cli.add_command(_command)
 
 
-@cli.command()
+@cli.command(short_help="Follow the agents' files and deliver to the sinks.")
 @working
 def run(**options: Any) -> None:
     """Follow the agents' files and deliver to the configured sinks until SIGTERM or Ctrl-C.
@@ -87,7 +90,7 @@ def run(**options: Any) -> None:
     sys.exit(asyncio.run(run_engine(settings)))
 
 
-@cli.command()
+@cli.command(short_help="Read files or folders once and deliver their events.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--source", "sources", multiple=True, help="Only files of this source; may be repeated.")
 @click.option(
@@ -151,7 +154,7 @@ def replay(
     sys.exit(status)
 
 
-@cli.command()
+@cli.command(short_help="Check configuration and plugins, say what would run.")
 @configured
 @click.option("--redaction", type=LEVELS, help="As for run.")
 def check(**options: Any) -> None:
@@ -169,7 +172,7 @@ def check(**options: Any) -> None:
     sys.exit(Exit.PROBLEM if report.problems else Exit.OK)
 
 
-@cli.command()
+@cli.command(short_help="Show what was read and delivered, and what is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @configured
 def status(as_json: bool, **options: Any) -> None:
@@ -193,7 +196,7 @@ def status(as_json: bool, **options: Any) -> None:
     sys.exit(Exit.PROBLEM if report.problems else Exit.OK)
 
 
-@cli.command()
+@cli.command(short_help="List the sources and sinks with their options.")
 def plugins() -> None:
     """List the installed sources and sinks with their options, and the broken ones with their reason."""
     from forwarder.app.listing import plugin_lines
@@ -211,7 +214,7 @@ def schema(output_format: str) -> None:
     click.echo(json_text() if output_format == "json" else markdown(), nl=False)
 
 
-@cli.command()
+@cli.command(short_help="Play recorded sessions through the real pipeline.")
 @click.option(
     "--speed", callback=factor, metavar="FACTOR", default="1x", show_default=True, help="10x is ten times faster."
 )
@@ -224,7 +227,7 @@ def demo(speed: float | None, fast: bool) -> None:
     sys.exit(play(speed=None if fast else speed, echo=click.echo))
 
 
-@cli.command()
+@cli.command(short_help="Show what would be removed from a file, by rule.")
 @click.argument("file", type=click.File("rb"))
 @click.option("--redaction", type=LEVELS, help="Show what this level keeps.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

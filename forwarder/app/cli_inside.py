@@ -20,7 +20,7 @@ as_text_or_json = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Say where an event came from, and what became of it.")
 @click.argument("id")
 @as_text_or_json
 @configured
@@ -36,7 +36,7 @@ def why(id: str, output_format: str, **options: Any) -> None:
     sys.exit(Exit.OK if found.is_in_journal else Exit.PROBLEM)
 
 
-@click.group(name="dead-letters")
+@click.group(name="dead-letters", short_help="What could not be mapped or sent: look, retry, drop.")
 def dead_letters() -> None:
     """Records that could not be mapped and events that a sink refused: look, try again, or drop."""
 
@@ -107,7 +107,7 @@ def _choice(letters: tuple[int, ...], *, is_all: bool, sink: str | None, source:
     return Choice(letters, sink=sink, source=source)
 
 
-@click.group()
+@click.group(short_help="What the journal holds, and whether it is whole.")
 def journal() -> None:
     """What the journal holds, and whether it is whole; also beside a running forwarder."""
 
@@ -139,7 +139,7 @@ def verify(output_format: str, **options: Any) -> None:
     sys.exit(Exit.PROBLEM if found.problems else Exit.OK)
 
 
-@click.command()
+@click.command(short_help="Print which fields leave to a sink, and in what form.")
 @click.argument("sink")
 @as_text_or_json
 @configured

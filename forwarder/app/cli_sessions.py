@@ -13,7 +13,7 @@ from forwarder.app.exits import Exit
 STATES = ("waiting_permission", "waiting_input", "stalled", "working", "idle", "unknown", "ended")
 
 
-@click.command()
+@click.command(short_help="Show which agents run, and which of them wait for you.")
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only in this state; repeatable.")
 @click.option("--agent", "agents", multiple=True, help="Only of this agent; repeatable.")
 @click.option("--all", "with_all", is_flag=True, help="Also those that ended or were silent for long.")

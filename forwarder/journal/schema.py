@@ -77,6 +77,17 @@ def connect(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def _reason(path: Path, error: sqlite3.OperationalError) -> str:
+    """SQLite says of a missing file that it cannot open it."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "`forwarder run` was never at work there; start it, or name its folder with --state-dir"
+    except OSError as reason:
+        return str(reason)
+    return str(error)
+
+
 def connect_to_read(folder: Path) -> sqlite3.Connection:
     """Open the journal in `folder` for reading, also beside a running forwarder. Raises `StateError` without one."""
     path = folder / FILE_NAME
@@ -85,7 +96,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
         )
     except sqlite3.OperationalError as error:
-        raise StateError(f"no journal to read at {path}: {error}") from error
+        raise StateError(f"no journal to read at {path}: {_reason(path, error)}") from error
     try:
         with translated(path):
             version = _check_version(connection, path)
@@ -96,7 +107,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
                 )
     except sqlite3.OperationalError as error:
         connection.close()
-        raise StateError(f"no journal to read at {path}: {error}") from error
+        raise StateError(f"no journal to read at {path}: {_reason(path, error)}") from error
     except BaseException:
         connection.close()
         raise

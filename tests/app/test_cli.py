@@ -53,7 +53,16 @@ def test_the_command_explains_itself_and_its_exit_statuses() -> None:
     done = subprocess.run([*FORWARDER, "--help"], capture_output=True, text=True)
 
     assert done.returncode == 0
-    assert all(f"{one.value}  {one.meaning}" in done.stdout for one in Exit)
+    words = " ".join(done.stdout.split())
+    assert all(f"{one.value} {one.meaning}" in words for one in Exit)
+
+
+def test_the_help_fits_a_terminal_of_80_columns() -> None:
+    """No line is wrapped by the terminal, and none of the commands is explained by half a sentence."""
+    usage, *lines = invoke("--help").stdout.splitlines()
+
+    assert usage.endswith("COMMAND [ARGS]...")
+    assert [line for line in lines if len(line) >= 80 or line.endswith("...")] == []
 
 
 def test_help_imports_nothing_that_costs_time() -> None:
@@ -100,7 +109,7 @@ def test_check_shows_what_would_run(tmp_path: Path) -> None:
     done = invoke("check", "--config", config(tmp_path, text), "--state-dir", str(tmp_path / "state"))
 
     assert (done.exit_code, done.stderr) == (Exit.OK, "")
-    assert "source   codex: 1 files at ~/.codex/sessions/" in done.stdout
+    assert "source   codex: 1 file at ~/.codex/sessions/" in done.stdout
     assert 'sink     out (stdout): redaction "none", secrets NOT scrubbed; types prompt' in done.stdout
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "config.toml"])
 
@@ -199,6 +208,7 @@ def test_status_without_a_journal_is_an_error_of_the_state_folder(tmp_path: Path
 
     assert done.exit_code == Exit.STATE
     assert done.stderr.startswith("forwarder: no journal to read at ")
+    assert "`forwarder run` was never at work there" in done.stderr
 
 
 def test_the_schema_is_printed_in_both_forms() -> None:
