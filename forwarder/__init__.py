@@ -9,6 +9,7 @@ from forwarder.errors import (
     MissingExtra,
     RecordError,
     RecordTooLong,
+    Refused,
     Rejected,
     SinkClosed,
     Unavailable,
@@ -57,6 +58,7 @@ from forwarder.events import (
     text_digest,
     text_size,
 )
+from forwarder.receiver import Accept, Answer, Receiver, Request, Route, Serving, Socket, SocketRoute
 from forwarder.sink import Batch, Batching, Secret, Sink
 from forwarder.source import Expectation, Quiet, Record, Source, Vanished
 
@@ -65,9 +67,11 @@ __version__ = "0.1.0"
 __all__ = [
     "EVENT_TYPES",
     "SCHEMA_VERSION",
+    "Accept",
     "Activity",
     "AgentEnd",
     "AgentSpawn",
+    "Answer",
     "BadRecord",
     "Batch",
     "Batching",
@@ -96,18 +100,25 @@ __all__ = [
     "Prompt",
     "Quiet",
     "RateLimit",
+    "Receiver",
     "Record",
     "RecordError",
     "RecordTooLong",
+    "Refused",
     "Rejected",
+    "Request",
     "Response",
+    "Route",
     "Secret",
+    "Serving",
     "Session",
     "SessionEnd",
     "SessionStart",
     "SessionState",
     "Sink",
     "SinkClosed",
+    "Socket",
+    "SocketRoute",
     "Source",
     "SystemClock",
     "TokenUsage",

@@ -11,6 +11,7 @@ ForwarderError
 │   ├── Unavailable        try the same batch again, later
 │   ├── Rejected           never try this batch again; goes to the dead letters
 │   └── SinkClosed         the destination is gone for good and on purpose; the program ends quietly
+├── Refused                a request to a receiver is not taken; says how it is answered
 └── StateError             the state folder or the journal cannot be used
     ├── AlreadyRunning     another forwarder holds the state folder
     ├── JournalTooNew      written by a newer forwarder
@@ -19,7 +20,7 @@ ForwarderError
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 
 class ForwarderError(Exception):
@@ -90,6 +91,27 @@ class Rejected(DeliveryError):
 
 class SinkClosed(DeliveryError):
     """The destination is gone for good and on purpose (the reader of a pipe has left); the program ends quietly."""
+
+
+class Refused(ForwarderError):
+    """A request that a receiver does not take; the text is for the other side, so it holds nothing of ours.
+
+    `status` is an HTTP status: 4xx if the request is at fault, 503 if it may come again. `retry_after` is the number of
+    seconds to wait until then. `headers` go into the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+        self.headers = dict(headers or {})
 
 
 class StateError(ForwarderError):

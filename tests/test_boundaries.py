@@ -22,19 +22,21 @@ import forwarder
 ENGINE = Path(forwarder.__file__).parent
 PROJECT = Path(__file__).parents[1]
 
-ROOMS = {"app", "tail", "pipeline", "delivery", "journal"}
+ROOMS = {"app", "tail", "server", "pipeline", "delivery", "journal"}
 MAY_IMPORT = {
-    "app": {"app", "tail", "pipeline", "delivery", "journal", "api", "testing"},
+    "app": {"app", "tail", "server", "pipeline", "delivery", "journal", "api", "testing"},
     "tail": {"tail", "journal", "api"},
+    "server": {"server", "api"},
     "pipeline": {"pipeline", "journal", "api"},
     "delivery": {"delivery", "journal", "api"},
     "journal": {"journal", "api"},
-    "testing": {"testing", "tail", "pipeline", "delivery", "journal", "api"},
+    "testing": {"testing", "tail", "server", "pipeline", "delivery", "journal", "api"},
     "__main__": {"app"},
     "api": {"api"},
 }
 
-OPTIONAL = {"re2", "hyperscan", "genai_prices", "backports", "isal", "zstandard"}
+OPTIONAL = {"re2", "hyperscan", "genai_prices", "backports", "isal", "zstandard", "prometheus_client"}
+WEB = {"uvicorn", "h11"}  # of the room `server` alone, whose `listener` is imported when something is to listen
 SLOW = {"rich", "httpx"}  # tens of milliseconds each, which a command that does not need them should not spend
 
 # Products that the engine may not know; the agents that have a source of their own are added from the entry points.
@@ -46,7 +48,7 @@ BARE_IGNORE = re.compile(r"#\s*(type:\s*ignore(?!\[)|pyright:\s*ignore(?!\[)|noq
 
 def entry_points() -> dict[str, dict[str, str]]:
     """Group, then the user's name of the plugin, then `package:Class`, of our own distribution."""
-    found: dict[str, dict[str, str]] = {"forwarder.sources": {}, "forwarder.sinks": {}}
+    found: dict[str, dict[str, str]] = {"forwarder.sources": {}, "forwarder.sinks": {}, "forwarder.receivers": {}}
     for one in distribution("agent-forwarder").entry_points:
         if one.group in found:
             found[one.group][one.name] = one.value
@@ -177,7 +179,7 @@ def test_the_engine_names_no_agent_and_no_product() -> None:
         f"{short(path)}:{number} names {found.group()}"
         for path in ENGINE.rglob("*.py")
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if (found := pattern.search(line))
+        if (found := pattern.search(line.replace("prometheus_client", "")))  # a format's library, no destination
     ]
 
     assert wrong == []
@@ -195,6 +197,19 @@ def test_optional_libraries_are_imported_where_they_are_used() -> None:
     assert wrong == []
 
 
+def test_the_web_server_is_imported_when_something_listens() -> None:
+    """Most users post nothing, and have no extra for it."""
+    wrong = [
+        f"{short(path)} imports {name} at its top"
+        for path in modules()
+        for name in imported(outside_functions(tree(path)))
+        if (name.partition(".")[0] in WEB or name.startswith("forwarder.server.listener"))
+        and not path.is_relative_to(ENGINE / "server")
+    ]
+
+    assert wrong == []
+
+
 def test_the_engine_imports_only_what_it_requires() -> None:
     """A library that only the developer's environment has would break every user's."""
     required = {
@@ -203,7 +218,7 @@ def test_the_engine_imports_only_what_it_requires() -> None:
         if "extra ==" not in line
     }
     since_3_14 = {"compression"}
-    known = required | OPTIONAL | since_3_14 | set(sys.stdlib_module_names) | {"forwarder"}
+    known = required | OPTIONAL | WEB | since_3_14 | set(sys.stdlib_module_names) | {"forwarder"}
     wrong = [
         f"{short(path)} imports {name}"
         for path in ENGINE.rglob("*.py")

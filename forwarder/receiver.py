@@ -1,0 +1,189 @@
+"""The contract of a receiver: what it listens for, and what a request to it means."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+
+import msgspec
+
+from forwarder.errors import Refused
+from forwarder.events import Event
+from forwarder.sink import Secret
+from forwarder.source import well_formed
+
+T = TypeVar("T")
+
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What holds where the user's ``[receivers.NAME]`` says nothing.
+
+    `listen` is ``HOST:PORT``. `max_body_bytes` limits a body as it is sent, and again as it is unpacked. With a `token`
+    every route that is not open asks for it.
+    """
+
+    listen: str
+    max_body_bytes: int = 1 << 20
+    token: Secret | None = None
+
+
+@dataclass
+class Request:
+    """One request, read whole and unpacked. Header names are lower case; of a repeated name the last value stands.
+
+    `params` are the parts of the path that the route's ``{name}`` stand for. `client` is the other side's address.
+    `lossy` is set by `decode` when text had to be mended; the events then say so.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    client: str = ""
+    lossy: bool = False
+
+    def json(self) -> Any:
+        """The body as plain Python objects. Raises `Refused`."""
+        return self.decode(_ANY)
+
+    def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body as the decoder's type; fields that the type does not name are skipped. Raises `Refused`.
+
+        Broken UTF-8 and halves of surrogate pairs, as a client leaves them that cuts a text in the middle of a
+        character, become U+FFFD. NaN, infinities and anything else that is not JSON is refused.
+        """
+        try:
+            return decoder.decode(self.body)
+        except msgspec.ValidationError as error:
+            raise Refused(f"unexpected shape: {error}") from error
+        except RecursionError as error:
+            raise Refused("the body is nested too deeply") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            strict = error
+        try:
+            value = json.loads(self.body.decode("utf-8", "replace"), parse_constant=_no_number)
+            mended = decoder.decode(well_formed(json.dumps(value, ensure_ascii=False, allow_nan=False)))
+        except msgspec.ValidationError as error:
+            raise Refused(f"unexpected shape: {error}") from error
+        except ValueError as error:
+            raise Refused(f"the body is not JSON: {strict}") from error
+        self.lossy = True
+        return mended
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request is answered. A `body` that is an iterable is sent piece by piece, until it ends or we stop."""
+
+    status: int = 200
+    body: bytes | AsyncIterable[bytes] = b""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def json(cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+        """Anything that msgspec can encode, as JSON."""
+        return cls(status, msgspec.json.encode(value), {"Content-Type": "application/json", **(headers or {})})
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, *, content_type: str = "text/plain; charset=utf-8") -> Answer:
+        return cls(status, text.encode(), {"Content-Type": content_type})
+
+
+class Accept(Protocol):
+    """What a handler gives its events to.
+
+    Returns how many of them were new once all have been redacted, compared with what was seen before, and are on the
+    disk: answer after that, and a client that got an answer need not send again. A fact that was seen before costs
+    nothing, so a repeated request is harmless as long as its events have the same keys. Raises `Refused`, which is not
+    to be caught: with status 503 when the journal is full or cannot be written, 400 for an event that cannot be sent.
+    """
+
+    async def __call__(self, events: Iterable[Event], /) -> int: ...
+
+
+@runtime_checkable
+class Socket(Protocol):
+    """A WebSocket that is open. `request` is what it was asked for with."""
+
+    @property
+    def request(self) -> Request: ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """The messages of the other side, until it has gone or we stop."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message; one to a side that has gone is lost."""
+        ...
+
+
+Handler = Callable[[Request, Accept], Awaitable[Answer]]
+SocketHandler = Callable[[Socket, Accept], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path, whose parts may be ``{name}``. An open one asks for no token (health checks)."""
+
+    method: str
+    path: str
+    handler: Handler
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class SocketRoute:
+    """A path at which WebSockets are opened. The handler's return closes the socket."""
+
+    path: str
+    handler: SocketHandler
+    is_open: bool = False
+
+
+class Receiver(ABC):
+    """Something that others post to. Subclass as a dataclass: its fields are the options of ``[receivers.NAME]``.
+
+    A handler turns a request into events, gives them to `accept` and then answers. Before it is called the server has
+    looked at host, origin and token, and has read and unpacked the body within limits of size and time. Whatever is
+    wrong is a `Refused`; any other exception of a handler is a bug in it, answered with 500 and logged as one. Requests
+    are handled at the same time, so what lies between two awaits must leave the receiver's own state whole.
+    """
+
+    @abstractmethod
+    def serving(self) -> Serving:
+        """Where to listen, and the limits."""
+
+    @abstractmethod
+    def routes(self) -> Sequence[Route | SocketRoute]:
+        """What is answered; anything else is a 404, or a 405 with the methods that are there."""
+
+    def refuse(self, refusal: Refused) -> Answer:
+        """The answer to a request that is not taken, in the receiver's own form. `Retry-After` is added to it."""
+        return Answer.json({"error": str(refusal)}, refusal.status)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Hold what is needed around the whole run; entered before the first request."""
+        yield
