@@ -121,6 +121,11 @@ def mapper_maker(
     return make
 
 
+def name_keeper(settings: Settings, redactor: Redactor) -> Callable[[str], str]:
+    """A function that makes a name such as the journal may hold it."""
+    return str if loosest(settings.sinks.values()) is Level.RAW else redactor.name
+
+
 def loss_announcer(settings: Settings, encoder: Encoder, clock: Clock) -> Callable[[int], Mapped]:
     """A function that makes the event which tells how many events a full journal has cost."""
 

@@ -45,6 +45,7 @@ class Committer:
         self._is_urgent = False
         self._under_way = Changes()
         self._changed = asyncio.Condition()
+        self._room = asyncio.Lock()  # events are given up by one, and counted once
         self.problem: str | None = None  # why nothing can be committed at the moment
         self.given_up = 0  # events that a full journal cost, where the configuration says so
 
@@ -101,7 +102,7 @@ class Committer:
                 await self._changed.wait_for(lambda: self._pending)
                 await self._wait(LAZY_SECONDS, lambda: self._is_urgent)
                 await self._gather()
-            await self.write(self._make_room)
+            await self.make_room()
             async with self._changed:
                 self._under_way, self._pending, self._pending_bytes = self._pending, Changes(), 0
                 self._is_urgent = False
@@ -119,6 +120,16 @@ class Committer:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait_for(until)
+
+    async def make_room(self) -> None:
+        """Return when the journal may grow: at once, or after it gave up events, or when a sink has taken some."""
+        async with self._room:
+            given_up = self.given_up
+            await self.write(self._make_room)
+            if self.given_up > given_up:  # which is told
+                async with self._changed:
+                    self._is_urgent = True
+                    self._changed.notify_all()
 
     async def _make_room(self) -> None:
         if self._on_full == "drop":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from forwarder.app.access import ReceiverSettings, ServerSettings, receiver_settings, server_settings
 from forwarder.app.suggest import did_you_mean
 from forwarder.app.table import Table, texts
 from forwarder.app.units import parse_bytes, parse_seconds
@@ -105,6 +106,8 @@ class Settings:
     journal: JournalSettings
     sources: dict[str, SourceSettings]
     sinks: dict[str, SinkSettings]
+    receivers: dict[str, ReceiverSettings] = field(default_factory=dict[str, ReceiverSettings])
+    server: ServerSettings = field(default_factory=ServerSettings)
     stdout_format: str | None = None
     key_dir: Path | None = None
 
@@ -202,6 +205,8 @@ def _settings(table: Table, *, path: Path | None, at_most: str | None) -> Settin
         sources={name: _source(name, one) for name, one in table.named_tables("sources").items()},
         sinks={name: _sink(name, one, redaction, limit) for name, one in table.named_tables("sinks").items()}
         or {STDOUT: SinkSettings(STDOUT, use=STDOUT, level=redaction, place=f"{table.place}, [sinks.stdout]")},
+        receivers={name: receiver_settings(name, one) for name, one in table.named_tables("receivers").items()},
+        server=server_settings(table.table("server")),
     )
     table.finish()
     return settings

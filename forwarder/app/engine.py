@@ -18,6 +18,7 @@ from forwarder.app.assembly import (
     make_redactor,
     make_sources,
     mapper_maker,
+    name_keeper,
     open_journal,
 )
 from forwarder.app.committing import Committer
@@ -26,12 +27,15 @@ from forwarder.app.delivering import Delivery, delivering
 from forwarder.app.discovery import gone_for_good, report_present
 from forwarder.app.draining import drain, ended
 from forwarder.app.exits import Exit
+from forwarder.app.health import Health
 from forwarder.app.intake import Intake, MakeMapper
 from forwarder.app.problems import Problems
 from forwarder.app.quiet import QuietWatch, whole_files
-from forwarder.app.registry import make_sink
+from forwarder.app.receiving import Reception
+from forwarder.app.registry import make_receiver, make_sink
 from forwarder.app.remapping import Remapping
 from forwarder.app.retrying import take_up_letters
+from forwarder.app.serving import Doors
 from forwarder.app.spools import Spools
 from forwarder.app.state_folder import held
 from forwarder.app.state_shapes import renew_states
@@ -44,6 +48,7 @@ from forwarder.errors import JournalDamaged
 from forwarder.journal import Journal, StreamRow, set_aside
 from forwarder.pipeline.mapping import Mapped
 from forwarder.pipeline.redaction import Redactor
+from forwarder.receiver import Receiver
 from forwarder.sink import Sink
 from forwarder.source import Source
 from forwarder.tail.follow import Follower
@@ -64,10 +69,11 @@ async def run(settings: Settings, *, clock: Clock | None = None) -> Exit:
     clock = clock or SystemClock()
     sources = make_sources(settings)
     sinks = {name: make_sink(one) for name, one in settings.sinks.items()}
+    receivers = {name: make_receiver(one) for name, one in settings.receivers.items()}
     redactor = make_redactor(settings)
     with held(settings.state_dir), stop_on_signals() as stop:
         while True:
-            forwarding = Forwarding(settings, sources, sinks, redactor=redactor, clock=clock, stop=stop)
+            forwarding = Forwarding(settings, sources, sinks, receivers, redactor=redactor, clock=clock, stop=stop)
             try:
                 return await forwarding.run()
             except* JournalDamaged as errors:
@@ -86,6 +92,7 @@ class Forwarding:
         settings: Settings,
         sources: dict[str, Source[Any]],
         sinks: dict[str, Sink],
+        receivers: dict[str, Receiver],
         *,
         redactor: Redactor,
         clock: Clock,
@@ -94,6 +101,7 @@ class Forwarding:
         self._settings = settings
         self._sources = sources
         self._sinks = sinks
+        self._receivers = receivers
         self._redactor = redactor
         self._clock = clock
         self._stop = stop
@@ -145,8 +153,11 @@ class Forwarding:
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds, steady=follower.beats.steady)
-        status = self._status_note(journal, delivery, committer, watch, problems)
-        async with spools, asyncio.TaskGroup() as tasks:
+        reception = Reception(journal, committer, encoder=encoder, name_of=name_keeper(settings, self._redactor))
+        doors = Doors(settings, self._receivers, reception)
+        status = self._status_note(journal, delivery, committer, watch, problems=problems, doors=doors)
+        own = Health(status.samples, lambda: committer.problem, clock)
+        async with spools, doors.open(own), asyncio.TaskGroup() as tasks:
             reading = [
                 tasks.create_task(intake.run()),
                 tasks.create_task(watch.run(lambda file: follower.report(file, is_live=True))),
@@ -155,31 +166,48 @@ class Forwarding:
             reading += [tasks.create_task(one) for one in (quiet.run(), spools.run(), again)]
             retrying = self._retry(journal, delivery, committer, make_mapper)
             telling = tell_unreadable(problems, journal, committer, sources=self._sources, make_mapper=make_mapper)
-            keeping = [tasks.create_task(one) for one in (status.run(), self._prune(journal, index), retrying, telling)]
+            keeping = [
+                tasks.create_task(one)
+                for one in (status.run(), self._prune(journal, index), retrying, telling, reception.run())
+            ]
             committing = tasks.create_task(committer.run())
-            found = await report_present(
-                await watch.sweep(is_full=True),
-                index=index,
-                follower=follower,
-                journal=journal,
-                committer=committer,
-                start=settings.start,
-                clock=clock,
-                rank=lambda file: self._sources[file.source].rank(file.path),
-            )
+            found = await self._report_present(watch, index, follower, journal=journal, committer=committer)
             for file in whole_files(index.rows(), self._sources):
                 quiet.look_at(file)
             _log.info("at work", sources=sorted(self._sources), sinks=sorted(self._sinks), files=found)
             await self._stop.wait()
             _log.info(f"{self._stop.reason}: stopping, {settings.drain_seconds:g} s to deliver what was read")
+            left = await doors.close(settings.drain_seconds)
             await ended(reading)
-            exit_status = await drain(committer, delivery, seconds=settings.drain_seconds)
+            exit_status = await drain(committer, delivery, seconds=left)
             await ended([committing, *keeping])
             await status.write(is_running=False)
         return exit_status
 
+    async def _report_present(
+        self, watch: Watch, index: StreamIndex, follower: Follower, *, journal: Journal, committer: Committer
+    ) -> int:
+        """Have the files read that are there at the start; returns how many there are."""
+        return await report_present(
+            await watch.sweep(is_full=True),
+            index=index,
+            follower=follower,
+            journal=journal,
+            committer=committer,
+            start=self._settings.start,
+            clock=self._clock,
+            rank=lambda file: self._sources[file.source].rank(file.path),
+        )
+
     def _status_note(
-        self, journal: Journal, delivery: Delivery, committer: Committer, watch: Watch, problems: Problems
+        self,
+        journal: Journal,
+        delivery: Delivery,
+        committer: Committer,
+        watch: Watch,
+        *,
+        problems: Problems,
+        doors: Doors,
     ) -> StatusNote:
         return StatusNote(
             journal,
@@ -190,6 +218,7 @@ class Forwarding:
             redactor=self._redactor,
             clock=self._clock,
             started=self._started,
+            more=doors.samples,
         )
 
     async def _retry(self, journal: Journal, delivery: Delivery, committer: Committer, make_mapper: MakeMapper) -> None:

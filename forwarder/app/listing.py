@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forwarder.app.options import Option
-from forwarder.app.registry import SINKS, SOURCES, Plugin, installed
+from forwarder.app.registry import RECEIVERS, SINKS, SOURCES, Plugin, installed
 from forwarder.sink import Secret
 
 
 def plugin_lines() -> Iterator[str]:
-    """Sources, then sinks: package, version and what each is for, below it the options with types and defaults."""
-    for title, group in (("Sources", SOURCES), ("Sinks", SINKS)):
+    """Sources, sinks, receivers: package, version and what each is for, below it its options with types."""
+    for title, group in (("Sources", SOURCES), ("Sinks", SINKS), ("Receivers", RECEIVERS)):
         yield f"{title}"
         for plugin in installed(group):
             yield from _plugin(plugin)

@@ -11,16 +11,20 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
+from forwarder.app.access import ReceiverSettings
 from forwarder.app.config import SinkSettings, SourceSettings
 from forwarder.app.options import Option, Reading, RunCommand, convert_options, environment_defaults, options_of
 from forwarder.app.options import run_command as really_run
 from forwarder.app.suggest import did_you_mean
 from forwarder.errors import ConfigError, MissingExtra
+from forwarder.receiver import Receiver
 from forwarder.sink import Sink
 from forwarder.source import Source
 
 SOURCES = "forwarder.sources"
 SINKS = "forwarder.sinks"
+RECEIVERS = "forwarder.receivers"
+GROUPS: dict[str, type[object]] = {SOURCES: Source, SINKS: Sink, RECEIVERS: Receiver}
 
 T = TypeVar("T")
 
@@ -29,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed source or sink. `problem` says why it cannot be used; then there are no options."""
+    """An installed source, sink or receiver. `problem` says why it cannot be used; then there are no options."""
 
     group: str
     name: str
@@ -52,6 +56,12 @@ def make_sink(settings: SinkSettings, *, run_command: RunCommand = really_run) -
     """The configured sink, its secrets looked up. Raises `ConfigError` like `make_source`. May block on a command."""
     plugin = _load(SINKS, settings.use, place=settings.place)
     return cast("Sink", _build(plugin, settings.options, Reading(settings.place or settings.name, run_command)))
+
+
+def make_receiver(settings: ReceiverSettings, *, run_command: RunCommand = really_run) -> Receiver:
+    """The configured receiver, its secrets looked up. Raises `ConfigError` like `make_source`."""
+    plugin = _load(RECEIVERS, settings.use, place=settings.place)
+    return cast("Receiver", _build(plugin, settings.options, Reading(settings.place or settings.name, run_command)))
 
 
 def available_sources() -> dict[str, SourceSettings]:
@@ -97,14 +107,10 @@ def _class_of(point: EntryPoint) -> type:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"the plugin {point.name} ({point.value}) cannot be loaded: {reason}") from error
-    base = _base(point.group)
+    base = GROUPS[point.group]
     if not (isinstance(plugin, type) and issubclass(plugin, base) and hasattr(plugin, "__dataclass_fields__")):
         raise ConfigError(f"the plugin {point.name} ({point.value}) is no {base.__name__}, or no dataclass")
     return plugin
-
-
-def _base(group: str) -> type[object]:
-    return Source if group == SOURCES else Sink
 
 
 def _build(plugin: type[T], options: Mapping[str, object], reading: Reading) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import islice
 from typing import Protocol
@@ -15,7 +15,7 @@ import structlog
 
 from forwarder.app.committing import Committer
 from forwarder.app.delivering import Delivery
-from forwarder.app.metrics import collect
+from forwarder.app.metrics import Sample, collect
 from forwarder.clock import Clock
 from forwarder.delivery.status import SenderStatus
 from forwarder.journal import Journal
@@ -65,7 +65,9 @@ class StatusNote:
         redactor: Redactor,
         clock: Clock,
         started: datetime,
+        more: Callable[[], Iterable[Sample]] = tuple,
     ) -> None:
+        """`more` are samples of others who count."""
         self._journal = journal
         self._delivery = delivery
         self._committer = committer
@@ -74,6 +76,7 @@ class StatusNote:
         self._redactor = redactor
         self._clock = clock
         self._started = started
+        self._more = more
 
     async def run(self) -> None:
         """Write the note whenever something changed, and now and then to show that the process lives."""
@@ -105,24 +108,25 @@ class StatusNote:
             watching=self._watch.fallback or "file events and sweeps",
             journal_problem=self._committer.problem,
             given_up=self._committer.given_up,
-            metrics=self._metrics(sinks.values(), await self._sessions()),
+            metrics={one.name: one.value for one in await self.samples()},
         )
 
     async def _sessions(self) -> Counter[tuple[str, str]]:
         """Live ones by agent and state."""
         return Counter((row.agent, row.state or "unknown") for row in await self._journal.live_sessions())
 
-    def _metrics(self, sinks: Iterable[SenderStatus], sessions: Mapping[tuple[str, str], int]) -> dict[str, float]:
+    async def samples(self) -> list[Sample]:
+        """Every metric as it stands now."""
         samples = collect(
-            sinks,
+            [sender.status() for sender in self._delivery.senders.values()],
             journal_events=self._journal.last,
             journal_bytes=self._journal.bytes,
             given_up=self._committer.given_up,
             unreadable_files=len(self._problems.by_file),
-            sessions=sessions,
+            sessions=await self._sessions(),
             redacted=self._redactor.counts,
         )
-        return {one.name: one.value for one in samples}
+        return [*samples, *self._more()]
 
     def _state(self) -> object:
         senders = self._delivery.senders.values()

@@ -22,6 +22,8 @@ RENAMED = {
     "sources": "[sources.",
     "sinks": "[sinks.",
     "level": "redaction",
+    "receivers": "Receivers: ",
+    "server": "[server]",
 }
 NOT_IN_THE_FILE = {"stdout_format", "key_dir", "path", "name", "options", "place"}
 

@@ -1,0 +1,141 @@
+"""From requests to the journal: what a receiver has made of them is redacted, committed and only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from forwarder.app.committing import Committer
+from forwarder.errors import Refused
+from forwarder.events import Event
+from forwarder.journal import Block, Changes, Journal
+from forwarder.pipeline.encoding import Encoder, origin_maker
+from forwarder.pipeline.mapping import Mapped
+from forwarder.pipeline.sightings import Sightings
+from forwarder.receiver import Accept, Request
+from forwarder.sink import ID_END, ID_START
+
+PATIENCE_SECONDS = 2.0  # for room in the journal; clients of such servers wait between 1 and 10 s for an answer
+RETRY_SECONDS = 5.0  # after which a client is asked to come again
+WAITING_BYTES = 16 << 20  # of events in memory; beyond them a client is asked to come again at once
+ENCODED_AT_ONCE = 100  # events; then other requests get their turn
+
+
+@dataclass
+class _Post:
+    """What one request brought: `ids` are those of its own events, `taken` how many of them were new."""
+
+    mapped: Mapped
+    ids: set[bytes]
+    taken: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def bytes(self) -> int:
+        return sum(map(len, self.mapped.lines))
+
+
+class Reception:
+    """`accept` for the handlers, `run` as a task. While one commit is written, the next gathers what comes."""
+
+    def __init__(
+        self, journal: Journal, committer: Committer, *, encoder: Encoder, name_of: Callable[[str], str]
+    ) -> None:
+        """`name_of` makes a name such as the journal may hold it."""
+        self._journal = journal
+        self._committer = committer
+        self._encoder = encoder
+        self._name_of = name_of
+        self._posts: list[_Post] = []
+        self._waiting_bytes = 0
+        self._has_posts = asyncio.Event()
+        self.new_events: Counter[str] = Counter()  # by receiver
+
+    def accept(self, receiver: str, path: str, request: Request) -> Accept:
+        """What the handler of this request gives its events to; `receiver` is the user's name of it."""
+
+        async def accept(events: Iterable[Event]) -> int:
+            new = await self._take(await self._encoded(events, receiver, path, request))
+            self.new_events[receiver] += new
+            return new
+
+        return accept
+
+    async def _encoded(self, events: Iterable[Event], receiver: str, path: str, request: Request) -> _Post:
+        mapped, sightings, secrets = Mapped(), Sightings(), list[Event]()
+        post = _Post(mapped, set())
+        origin = origin_maker(source=receiver, file=path, is_replay=False)(0, request.lossy)
+        for count, event in enumerate(events, 1):
+            post.ids.add(self._add(event, origin, mapped))
+            secrets += self._encoder.secrets(event)
+            sightings.see(event)
+            if not count % ENCODED_AT_ONCE:
+                await asyncio.sleep(0)
+        for secret in secrets:
+            self._add(secret, origin, mapped)
+        mapped.sessions += sightings.rows(self._name_of)
+        return post
+
+    def _add(self, event: Event, origin: bytes, mapped: Mapped) -> bytes:
+        """The event's id."""
+        line, fact = self._encoder.encode(event, origin)
+        mapped.lines.append(line)
+        mapped.facts.append(fact)
+        return line[ID_START:ID_END]
+
+    async def _take(self, post: _Post) -> int:
+        if not post.ids:
+            return 0
+        if self._waiting_bytes + post.bytes > WAITING_BYTES and self._posts:
+            raise _busy("too much is waiting for the disk")
+        self._posts.append(post)
+        self._waiting_bytes += post.bytes
+        self._has_posts.set()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await post.taken
+        except TimeoutError as error:
+            if post in self._posts:
+                self._posts.remove(post)
+                self._waiting_bytes -= post.bytes
+            raise _busy(self._trouble()) from error
+
+    def _trouble(self) -> str:
+        if self._committer.problem:
+            return "the journal cannot be written"
+        return "the journal is full" if self._journal.is_full else "the disk is slow"
+
+    async def run(self) -> None:
+        """Commit for ever. Raises `JournalDamaged`."""
+        while True:
+            await self._has_posts.wait()
+            await self._committer.make_room()
+            self._has_posts.clear()
+            posts, self._posts = self._posts, []
+            changes = Changes(is_sole_copy=True)
+            for post in posts:
+                self._waiting_bytes -= post.bytes
+                changes.lines += post.mapped.lines
+                changes.facts += post.mapped.facts
+                changes.sessions += post.mapped.sessions
+            if posts:
+                await self._committer.write(partial(self._commit, changes, posts))
+
+    async def _commit(self, changes: Changes, posts: list[_Post]) -> None:
+        block = await self._journal.commit(changes)
+        new = _ids(block)
+        for post in posts:
+            mine = post.ids & new
+            new -= mine
+            if not post.taken.done():
+                post.taken.set_result(len(mine))
+
+
+def _ids(block: Block) -> set[bytes]:
+    return {line[ID_START:ID_END] for line in block.lines}
+
+
+def _busy(why: str) -> Refused:
+    return Refused(f"{why}: come again", status=503, retry_after=RETRY_SECONDS)

@@ -1,0 +1,153 @@
+"""The addresses that others post to: which receiver answers where, who may ask, and how it begins and ends."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from forwarder.app.access import AccessSettings
+from forwarder.app.config import Settings
+from forwarder.app.metrics import Sample
+from forwarder.app.options import RunCommand, do_not_run
+from forwarder.app.options import run_command as really_run
+from forwarder.app.receiving import Reception
+from forwarder.app.tokens import made, token_of
+from forwarder.errors import MissingExtra
+from forwarder.receiver import Accept, Receiver, Request
+from forwarder.server.address import Address
+from forwarder.server.routing import Mount, Routing
+from forwarder.sink import Secret
+
+if TYPE_CHECKING:
+    from forwarder.server.listener import Listener
+
+OWN = "forwarder"  # the name of what the forwarder answers about itself
+
+MakeAccept = Callable[[str, str, Request], Accept]  # of a receiver's name, a route's path and a request
+
+_log = structlog.get_logger(__name__)
+
+
+class Doors:
+    """All addresses of a run. Nothing is opened, and no web server imported, where no table asks for it."""
+
+    def __init__(self, settings: Settings, receivers: Mapping[str, Receiver], reception: Reception) -> None:
+        self._settings = settings
+        self._receivers = receivers
+        self._reception = reception
+        self._listeners: list[Listener] = []
+
+    @asynccontextmanager
+    async def open(self, own: Receiver) -> AsyncGenerator[None]:
+        """Listen while the block runs; `own` answers at the address of ``[server]``. Raises `ConfigError`."""
+        async with AsyncExitStack() as stack:
+            for receiver in self._receivers.values():
+                await stack.enter_async_context(receiver.lifespan())
+            places = placed(self._settings, self._receivers, own, accept=self._reception.accept)
+            try:
+                for address, routing in places.items():
+                    self._listeners.append(_listener(address, routing, self._settings))
+                for listener in self._listeners:
+                    await listener.start()
+                    names = [mount.name for mount in listener.routing.mounts]
+                    _log.info("listening", address=str(listener.address), receivers=names)
+                yield
+            finally:
+                await self.close(0.0)
+
+    async def close(self, seconds: float) -> float:
+        """Take nothing new and finish what was taken for at most so many seconds; returns how many of them are left."""
+        until = time.monotonic() + seconds
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            await listener.stop(max(0.0, until - time.monotonic()))
+        return max(0.0, until - time.monotonic())
+
+    def samples(self) -> Iterator[Sample]:
+        """What came in, by receiver."""
+        for name, count in self._reception.new_events.items():
+            yield Sample("forwarder_received_events_total", count, (("receiver", name),))
+        answered: Counter[tuple[str, int]] = Counter()
+        for listener in self._listeners:
+            answered += listener.application.answered
+            yield Sample("forwarder_open_connections", listener.connections, (("address", str(listener.address)),))
+        for (name, status), count in answered.items():
+            whose = (("receiver", name), ("status", str(status)))
+            yield Sample("forwarder_received_requests_total", count, whose)
+
+
+class _Table(NamedTuple):
+    """A table that listens, and what answers for it."""
+
+    name: str
+    place: str
+    access: AccessSettings
+    receiver: Receiver
+
+
+def placed(
+    settings: Settings,
+    receivers: Mapping[str, Receiver],
+    own: Receiver,
+    *,
+    accept: MakeAccept,
+    run_command: RunCommand = really_run,
+) -> dict[Address, Routing]:
+    """Everything that is to be listened at, with who answers there. Raises `ConfigError`."""
+    mounts: dict[Address, list[Mount]] = {}
+    for table in _tables(settings, receivers, own):
+        address, mount = _mounted(table, settings, accept, run_command)
+        mounts.setdefault(address, []).append(mount)
+    return {address: Routing(there) for address, there in mounts.items()}
+
+
+def _tables(settings: Settings, receivers: Mapping[str, Receiver], own: Receiver) -> Iterator[_Table]:
+    for name, receiver in receivers.items():
+        yield _Table(name, settings.receivers[name].place, settings.receivers[name].access, receiver)
+    if settings.server.access.listen is not None:
+        yield _Table(OWN, settings.server.place, settings.server.access, own)
+
+
+def _mounted(table: _Table, settings: Settings, accept: MakeAccept, run_command: RunCommand) -> tuple[Address, Mount]:
+    access, serving = table.access, table.receiver.serving()
+    address = access.listen or Address.parse(serving.listen)
+    keep = _stand_in if run_command is do_not_run else made
+    token = token_of(
+        access,
+        address,
+        place=table.place,
+        default=serving.token,
+        make=partial(keep, settings.state_dir, table.name),
+        run_command=run_command,
+    )
+    mount = Mount(
+        name=table.name,
+        place=table.place,
+        receiver=table.receiver,
+        accept=partial(accept, table.name),
+        max_body_bytes=access.max_body_bytes or serving.max_body_bytes,
+        token=token,
+        cors_origins=frozenset(access.cors_origins),
+    )
+    return address, mount
+
+
+def _stand_in(*_: object) -> Secret:
+    """For the token of a forwarder that is not started."""
+    return Secret("not made")
+
+
+def _listener(address: Address, routing: Routing, settings: Settings) -> Listener:
+    try:
+        from forwarder.server.listener import Limits, Listener
+    except ImportError as error:
+        raise MissingExtra(f"{routing.mounts[0].place}: listening", extra="server") from error
+    server = settings.server
+    limits = Limits(server.max_connections, header_seconds=server.header_seconds, body_seconds=server.body_seconds)
+    return Listener(address, routing, limits=limits)
