@@ -170,7 +170,7 @@ class Replaying:
                 if self._stop.is_asked:
                     exit_status = await drain(committer, delivery, seconds=settings.drain_seconds)
                 await ended([committing])
-        counting.finish()
+            counting.finish(journal.last)
         has_losses = problems.by_file or counting.dead_letters or delivery.dead_lettered
         return Exit.PROBLEM if exit_status is Exit.OK and has_losses else exit_status
 
@@ -206,7 +206,9 @@ class _Counting:
         self.dead_letters += len(mapped.dead_letters)
         self._on_progress(progress)
 
-    def finish(self) -> None:
+    def finish(self, events: int) -> None:
+        """Of what was mapped only facts that had not been told were events: forks and copies repeat each other."""
+        self._progress.events = events
         self._on_progress(self._progress)
 
 

@@ -20,6 +20,16 @@ async def test_a_replay_gives_each_id_once(machine: Machine) -> None:
     assert len(found) == len(set(found))
 
 
+async def test_a_dry_run_counts_what_would_be_delivered(machine: Machine) -> None:
+    """Not what files repeat of each other."""
+    copies = [SAMPLES / "migrate-before-A", SAMPLES / "migrate-after-A"]
+    machine.configure(machine.archive_sink())
+    status, said = await machine.said("replay", "--dry-run", *map(str, copies))
+
+    assert status == 0
+    assert said.endswith(f", {len(await machine.replay(*copies))} events\n")
+
+
 async def test_a_second_replay_gives_the_same_ids(machine: Machine) -> None:
     """A destination that knows ids may be sent the same files as often as one likes."""
     first = await machine.replay(*recordings(), state="one")
