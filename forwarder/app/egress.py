@@ -6,7 +6,7 @@ absent, scrubbed, cut or whole. There is no second list of fields that could be 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,6 +34,7 @@ _RULES = b'[[rules]]\nid = "probe"\nregex = "probe-secret-[0-9]{10}"\nkeywords =
 _FILE = Path(f"/probe/{SECRET}.jsonl")
 
 What = Literal["whole", "scrubbed", "scrubbed, cut", "absent"]
+NAME_WIDTH = 22  # a column for all types, but for those with a longer name
 _CUT = f"scrubbed, cut to {PREVIEW_CHARS} characters"
 
 
@@ -222,15 +223,17 @@ def text_lines(egress: Egress) -> Iterator[str]:
     if not egress.types:
         return
     common = [one for one in egress.types[0].fields if all(one in other.fields for other in egress.types)]
-    yield from ("", "every event", *map(_line, common))
+    yield from ("", "every event", *_lines(common))
     for kind in egress.types:
         if not kind.is_sent:
             continue
-        yield from ("", kind.type, *(_line(one) for one in kind.fields if one not in common))
+        yield from ("", kind.type, *_lines([one for one in kind.fields if one not in common]))
     if unsent := [kind.type for kind in egress.types if not kind.is_sent]:
         yield from ("", f"never sent: {', '.join(unsent)}")
 
 
-def _line(field: Field) -> str:
-    what = _CUT if field.what == "scrubbed, cut" else field.what
-    return f"  {field.name:<22} {what}" + (f", as {field.sent_as}" if field.sent_as else "")
+def _lines(fields: Sequence[Field]) -> Iterator[str]:
+    width = max([NAME_WIDTH, *(len(one.name) for one in fields)])
+    for one in fields:
+        what = _CUT if one.what == "scrubbed, cut" else one.what
+        yield f"  {one.name:<{width}} {what}" + (f", as {one.sent_as}" if one.sent_as else "")

@@ -120,5 +120,5 @@ def stats_lines(stats: Stats) -> Iterator[str]:
         behind = f"{one.events} events, {show_bytes(one.bytes)} behind for {show_seconds(one.seconds)}"
         yield f"sink       {one.sink}: at event {one.acked}, " + (behind if one.events else "has everything")
     for title, counts in (("types", stats.types), ("agents", stats.agents)):
-        for name, count in counts.items():
-            yield f"{title:<10} {count:>9}  {name}"
+        for row, (name, count) in enumerate(counts.items()):
+            yield f"{'' if row else title:<10} {count:>9}  {name}"

@@ -253,7 +253,14 @@ def _problems(journal: JournalStatus, sinks: list[SinkStatus], recent_unread: in
         if sink.state in ("refused", "retrying"):
             found.append(f"sink {sink.name} {sink.state}, {sink.behind} events behind: {sink.last_error}")
         if sink.recent_dead_letters:
-            found.append(f"sink {sink.name} rejected {sink.recent_dead_letters} events within the last hour")
+            found.append(
+                f"sink {sink.name} rejected {_counted(sink.recent_dead_letters, 'event')} within the last hour"
+            )
     if recent_unread:
-        found.append(f"{recent_unread} records could not be used within the last hour; see the log for file and offset")
+        records = _counted(recent_unread, "record")
+        found.append(f"{records} could not be used within the last hour; see `forwarder dead-letters list`")
     return found
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"

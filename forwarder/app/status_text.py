@@ -28,7 +28,8 @@ def report_lines(report: Report) -> Iterator[str]:
     yield f"sessions   {report.live_sessions} live, {report.waiting_sessions} waiting"
     yield from _files(report.files)
     if report.unread_letters:
-        yield f"letters    {report.unread_letters} records could not be used"
+        words = "1 record" if report.unread_letters == 1 else f"{report.unread_letters} records"
+        yield f"letters    {words} could not be used"
     for problem in report.problems:
         yield f"problem    {problem}"
 
@@ -43,7 +44,7 @@ def _life(report: Report) -> str:
 def _sink(sink: SinkStatus) -> str:
     parts = [sink.state, f"{sink.behind} behind", f"at event {sink.acked}", f"{sink.events_per_second:g} events/s"]
     if sink.dead_letters:
-        parts.append(f"{sink.dead_letters} dead letters")
+        parts.append("1 dead letter" if sink.dead_letters == 1 else f"{sink.dead_letters} dead letters")
     if sink.last_error and sink.last_error_time:
         parts.append(f"last error {sink.last_error_time:%Y-%m-%d %H:%M:%S} UTC: {sink.last_error}")
     return ", ".join(parts)

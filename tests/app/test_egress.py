@@ -111,6 +111,17 @@ def test_filters_and_other_names_are_told(tmp_path: Path) -> None:
     assert lines[-1].startswith("never sent: session_start, ")
 
 
+def test_what_happens_to_the_fields_of_a_type_stands_in_one_column(tmp_path: Path) -> None:
+    """Also where the name of a field is a long one."""
+    (block,) = [
+        block.splitlines()[1:]
+        for block in "\n".join(text_lines(examine(settings(tmp_path, team={}), "team"))).split("\n\n")
+        if block.startswith("tool_usage\n")
+    ]
+
+    assert len({len(line) - len(line.lstrip().split(maxsplit=1)[1]) for line in block}) == 1
+
+
 def test_a_sink_that_is_not_configured_is_named(tmp_path: Path) -> None:
     """With what was meant, maybe."""
     with pytest.raises(ConfigError, match=r'no sink "taem" in the configuration.*team'):

@@ -89,6 +89,17 @@ async def test_stats_count_what_is_there(settings: Settings) -> None:
     assert 0 < lag.bytes < found.bytes
 
 
+async def test_stats_are_a_table_for_people(settings: Settings) -> None:
+    """What is counted is said once, in front of the first of its numbers."""
+    lines = list(stats_lines(read_stats(settings)))
+
+    assert lines[-3:] == [
+        "types              3  prompt",
+        "                   2  response",
+        "agents             5  acme",
+    ]
+
+
 async def test_stats_of_an_empty_journal_are_no_error(tmp_path: Path) -> None:
     """Right after the first start there is nothing to count."""
     settings = settings_in(tmp_path)

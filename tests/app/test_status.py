@@ -188,8 +188,8 @@ async def test_fresh_dead_letters_are_a_problem_and_old_ones_are_not(folder: Fol
 
     assert (report.sinks[0].dead_letters, report.sinks[0].recent_dead_letters) == (2, 1)
     assert report.problems == [
-        "sink team rejected 1 events within the last hour",
-        "1 records could not be used within the last hour; see the log for file and offset",
+        "sink team rejected 1 event within the last hour",
+        "1 record could not be used within the last hour; see `forwarder dead-letters list`",
     ]
 
 
