@@ -41,7 +41,7 @@ def dead_letters() -> None:
     """Records that could not be mapped and events that a sink refused: look, try again, or drop."""
 
 
-@dead_letters.command(name="list")
+@dead_letters.command(name="list", short_help="List the dead letters, and how many have which reason.")
 @as_text_or_json
 @configured
 def list_letters(output_format: str, **options: Any) -> None:
@@ -52,7 +52,7 @@ def list_letters(output_format: str, **options: Any) -> None:
     _print(report, list_lines(report), output_format)
 
 
-@dead_letters.command()
+@dead_letters.command(short_help="Print one dead letter with what is kept of it.")
 @click.argument("letter", type=int, metavar="ID")
 @as_text_or_json
 @configured
@@ -76,7 +76,7 @@ def chosen(command: Any) -> Any:
     return command
 
 
-@dead_letters.command()
+@dead_letters.command(short_help="Have what was refused tried again.")
 @chosen
 @configured
 def retry(letters: tuple[int, ...], is_all: bool, sink: str | None, source: str | None, **options: Any) -> None:
@@ -112,7 +112,7 @@ def journal() -> None:
     """What the journal holds, and whether it is whole; also beside a running forwarder."""
 
 
-@journal.command()
+@journal.command(short_help="Print how much the journal holds, from when, of what.")
 @as_text_or_json
 @configured
 def stats(output_format: str, **options: Any) -> None:
@@ -123,7 +123,7 @@ def stats(output_format: str, **options: Any) -> None:
     _print(found, stats_lines(found), output_format)
 
 
-@journal.command()
+@journal.command(short_help="Check the journal against itself and against the files.")
 @as_text_or_json
 @configured
 def verify(output_format: str, **options: Any) -> None:

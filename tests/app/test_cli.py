@@ -57,9 +57,10 @@ def test_the_command_explains_itself_and_its_exit_statuses() -> None:
     assert all(f"{one.value} {one.meaning}" in words for one in Exit)
 
 
-def test_the_help_fits_a_terminal_of_80_columns() -> None:
+@pytest.mark.parametrize("group", [[], ["journal"], ["dead-letters"]])
+def test_the_help_fits_a_terminal_of_80_columns(group: list[str]) -> None:
     """No line is wrapped by the terminal, and none of the commands is explained by half a sentence."""
-    usage, *lines = invoke("--help").stdout.splitlines()
+    usage, *lines = invoke(*group, "--help").stdout.splitlines()
 
     assert usage.endswith("COMMAND [ARGS]...")
     assert [line for line in lines if len(line) >= 80 or line.endswith("...")] == []
