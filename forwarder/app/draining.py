@@ -28,11 +28,13 @@ async def drain(committer: Committer, delivery: Delivery, *, seconds: float) -> 
         _log.warning(f"sink {name} lacks {count} events; they are in the journal and go out at the next start")
     if committer.has_uncommitted:
         _log.warning("the last records read are not in the journal; they are read again at the next start")
-    if late or committer.has_uncommitted:
-        return Exit.LATE
+    return Exit.LATE if late or committer.has_uncommitted else Exit.OK
+
+
+def tell_end(delivery: Delivery) -> None:
+    """Say that there is nothing more to wait for, and what each sink has taken."""
     taken = ", ".join(f"{name} {count}" for name, count in delivery.delivered().items())
     _log.info(f"stopped; events delivered since the start: {taken}")
-    return Exit.OK
 
 
 async def ended(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -25,7 +25,7 @@ from forwarder.app.committing import Committer
 from forwarder.app.config import Settings
 from forwarder.app.delivering import Delivery, delivering
 from forwarder.app.discovery import gone_for_good, report_present
-from forwarder.app.draining import drain, ended
+from forwarder.app.draining import drain, ended, tell_end
 from forwarder.app.exits import Exit
 from forwarder.app.health import Health
 from forwarder.app.intake import Intake, MakeMapper
@@ -182,6 +182,7 @@ class Forwarding:
             exit_status = await drain(committer, delivery, seconds=left)
             await ended([committing, *keeping])
             await status.write(is_running=False)
+            tell_end(delivery)
         return exit_status
 
     async def _report_present(

@@ -65,14 +65,6 @@ async def test_what_was_read_is_committed_and_delivered(journal: Journal, clock:
     assert a.taken == b.taken == LINES
 
 
-async def test_the_end_is_said_with_what_was_delivered(journal: Journal, clock: ManualClock) -> None:
-    """Whoever pressed Ctrl-C read that there may be something to wait for."""
-    with capture_logs() as logs:
-        await drained(journal, clock, MemorySink(), MemorySink(), seconds=10)
-
-    assert [log["event"] for log in logs] == ["stopped; events delivered since the start: a 3, b 3"]
-
-
 async def test_a_late_sink_is_named(journal: Journal, clock: ManualClock) -> None:
     """With what it lacks; the others have got everything."""
     a, b = MemorySink(), MemorySink()

@@ -34,6 +34,18 @@ async def test_what_was_read_is_delivered_before_the_end(machine: Machine) -> No
     assert ids(machine.archived()) == ids(machine.journalled())
 
 
+async def test_the_end_is_said_with_what_was_delivered(machine: Machine) -> None:
+    """Whoever pressed Ctrl-C was told that there may be something to wait for."""
+    endless(machine)
+    machine.configure(machine.archive_sink())
+    process = await machine.started()
+    await machine.until(lambda: bool(machine.journalled()), "something is journalled", process=process)
+    await machine.stopped(process)
+
+    said = f'event="stopped; events delivered since the start: archive {len(machine.archived())}"'
+    assert said in machine.log.read_text().splitlines()[-1]
+
+
 async def test_a_sink_that_is_late_is_named(machine: Machine) -> None:
     """After the deadline the process ends, says who lacks how much, and shows it in its status."""
     endless(machine)
