@@ -121,7 +121,9 @@ class Forwarding:
                     stop=self._stop,
                 )
             )
-            return await self._work(journal, delivery)
+            exit_status = await self._work(journal, delivery)
+            tell_end(delivery)
+            return exit_status
 
     async def _work(self, journal: Journal, delivery: Delivery) -> Exit:
         settings, clock = self._settings, self._clock
@@ -182,7 +184,6 @@ class Forwarding:
             exit_status = await drain(committer, delivery, seconds=left)
             await ended([committing, *keeping])
             await status.write(is_running=False)
-            tell_end(delivery)
         return exit_status
 
     async def _report_present(
