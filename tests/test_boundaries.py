@@ -308,4 +308,4 @@ def test_every_plugin_is_in_the_wheel() -> None:
         for value in project["project"]["entry-points"][group].values()
     }
 
-    assert shipped == {"forwarder"} | registered
+    assert shipped == {"forwarder", "forwarder_launcher"} | registered

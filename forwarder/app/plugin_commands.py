@@ -1,4 +1,7 @@
-"""Commands that plugins bring along: the entry points of one group, each a click command, imported when it is used."""
+"""Commands that plugins bring along: the entry points of one group, each a click command, imported when it is used.
+
+Its context's `meta` holds what a plugin cannot import: under `SCRUB` a function that takes the secrets out of a text.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import click
 from forwarder.errors import ConfigError
 
 COMMANDS = "forwarder.commands"
+SCRUB = "forwarder.scrub"
 
 
 def names() -> list[str]:
@@ -34,7 +38,10 @@ class InstalledCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        return self._load().make_context(info_name, args, parent, **extra)
+        command = self._load()
+        if parent is not None:
+            parent.meta[SCRUB] = _scrub
+        return command.make_context(info_name, args, parent, **extra)
 
     def _load(self) -> click.Command:
         try:
@@ -50,3 +57,11 @@ class InstalledCommand(click.Command):
 @cache
 def _points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=COMMANDS)}
+
+
+def _scrub(text: str) -> str:
+    """By the built-in rules and those of the user's configuration, which is read for it. Raises `ConfigError`."""
+    from forwarder.app.assembly import make_redactor
+    from forwarder.app.config import load
+
+    return make_redactor(load()).scrub(text)

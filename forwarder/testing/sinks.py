@@ -48,8 +48,18 @@ class Destination(ABC):
         return None
 
 
+def example_prompt(id: str, text: str) -> dict[str, Any]:
+    """What is sent unless the test says otherwise: a prompt, without the beginning of every event."""
+    return {"type": "prompt", "text": text, "bytes": len(text.encode()), "chars": len(text), "sha256": "0" * 16}
+
+
 async def check_sink(
-    make_sink: Callable[[], Sink], destination: Destination, *, is_idempotent: bool = False, seconds: float = 10.0
+    make_sink: Callable[[], Sink],
+    destination: Destination,
+    *,
+    is_idempotent: bool = False,
+    seconds: float = 10.0,
+    example: Callable[[str, str], dict[str, Any]] = example_prompt,
 ) -> None:
     """Raise `AssertionError` with the promise that the sink breaks; return when it keeps them all.
 
@@ -58,8 +68,11 @@ async def check_sink(
     return is to have delivered, trouble is `Unavailable`, only refused content is `Rejected`, no event is changed, a
     cancellation comes through, and no call takes longer than `seconds`. With `is_idempotent` the destination must hold
     each event once, however often it was sent.
+
+    A sink that takes other events than prompts says with `example` what to make of an id and a text: `type` and what
+    belongs to it. Where it keeps only a part of an event, `Destination.events` completes that again.
     """
-    check = _Check(destination, is_idempotent=is_idempotent, seconds=seconds)
+    check = _Check(destination, is_idempotent=is_idempotent, seconds=seconds, example=example)
     sink = make_sink()
     async with check.lifespan(sink):
         await check.deliver_much(sink)
@@ -80,8 +93,16 @@ async def check_sink(
 class _Check:
     """What was sent so far, and what the destination must therefore hold."""
 
-    def __init__(self, destination: Destination, *, is_idempotent: bool, seconds: float) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        is_idempotent: bool,
+        seconds: float,
+        example: Callable[[str, str], dict[str, Any]],
+    ) -> None:
         self._destination = destination
+        self._example = example
         self._is_idempotent = is_idempotent
         self._seconds = seconds
         self._count = 0
@@ -202,9 +223,10 @@ class _Check:
 
     def _line(self, text: str) -> bytes:
         self._count += 1
-        event: dict[str, Any] = {"id": blake2b(b"%d" % self._count, digest_size=16).hexdigest(), "type": "prompt"}
-        event |= {"time": "2026-11-20T10:00:00.000Z", "agent": "check-sink", "session_id": "s-1", "text": text}
-        event |= {"bytes": len(text.encode()), "chars": len(text), "sha256": "0" * 16}
+        id = blake2b(b"%d" % self._count, digest_size=16).hexdigest()
+        own = self._example(id, text)
+        event: dict[str, Any] = {"id": id, "type": own["type"]}
+        event |= {"time": "2026-11-20T10:00:00.000Z", "agent": "check-sink", "session_id": "s-1", **own}
         self._sent[event["id"]] = event
         return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
