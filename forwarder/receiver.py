@@ -16,6 +16,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -23,7 +24,7 @@ import msgspec
 from forwarder.errors import Refused
 from forwarder.events import Event
 from forwarder.sink import Secret
-from forwarder.source import well_formed
+from forwarder.source import UNKNOWN_TIME, well_formed
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Request:
     """One request, read whole and unpacked. Header names are lower case; of a repeated name the last value stands.
 
     `params` are the parts of the path that the route's ``{name}`` stand for. `client` is the other side's address.
+    `time` is when it came, by our own clock.
     `lossy` is set by `decode` when text had to be mended; the events then say so.
     """
 
@@ -58,6 +60,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = b""
     client: str = ""
+    time: datetime = UNKNOWN_TIME
     lossy: bool = False
 
     def json(self) -> Any:

@@ -67,7 +67,8 @@ def bound(address: Address, *, place: str) -> list[socket.socket]:
 
 
 def _listening(family: int, number: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
+    # Without its protocol's name asyncio does not know it for TCP, and leaves answers to wait 40 ms for a full packet.
+    one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

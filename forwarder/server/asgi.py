@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -43,4 +44,5 @@ def request_of(scope: Message) -> Request:
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs},
         query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=1000)),
         client=scope["client"][0] if scope["client"] else "",
+        time=datetime.now(UTC),
     )

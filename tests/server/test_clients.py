@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from forwarder.server.address import Address, bound
 from forwarder.server.listener import Limits
 from forwarder.testing import receiving
 from tests.raw_http import exchange, reply, request
@@ -63,6 +65,7 @@ async def test_a_request_may_take_longer_than_its_head() -> None:
         assert (await asked).status == 200
 
 
+@pytest.mark.slow
 async def test_200_slow_clients_do_not_delay_a_healthy_one() -> None:
     """Heads and bodies that never end wait beside it; it is answered while none of them is."""
     async with receiving(Acme()) as posted:
@@ -103,6 +106,24 @@ async def test_when_all_connections_work_the_next_is_told() -> None:
         served = [(await one).status for one in busy]
 
     assert (answer.status, answer.json(), served) == (503, {"error": "too many connections"}, [200, 200])
+
+
+async def test_answers_are_not_held_back() -> None:
+    """The system would let the second packet of an answer wait for 40 ms on every connection that is kept."""
+    (listening,) = bound(Address("127.0.0.1", 0), place="here")
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+
+    def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer)
+
+    async with await asyncio.start_server(take, sock=listening) as server:
+        _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+        served = await accepted
+        is_immediate = served.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for writer in (client, served):
+            writer.close()
+
+    assert is_immediate
 
 
 async def test_a_stream_is_sent_piece_by_piece() -> None:
