@@ -10,10 +10,21 @@ from dataclasses import dataclass, field
 from forwarder.app.assembly import make_redactor
 from forwarder.app.config import Settings, SinkSettings
 from forwarder.app.options import do_not_run
-from forwarder.app.registry import SINKS, SOURCES, available_sources, installed, make_sink, make_source
+from forwarder.app.registry import (
+    RECEIVERS,
+    SINKS,
+    SOURCES,
+    available_sources,
+    installed,
+    make_receiver,
+    make_sink,
+    make_source,
+)
+from forwarder.app.serving import places_to_be
 from forwarder.app.units import show_bytes, show_seconds
 from forwarder.clock import SystemClock
 from forwarder.errors import ConfigError
+from forwarder.receiver import Receiver
 from forwarder.tail.watch import Watch
 
 
@@ -33,9 +44,11 @@ def check(settings: Settings) -> CheckReport:
     _check_sources(settings, report)
     for sink in settings.sinks.values():
         _check_sink(sink, report)
+    _check_receivers(settings, report)
     configured = {(SOURCES, one.use) for one in settings.sources.values()}
     configured |= {(SINKS, one.use) for one in settings.sinks.values()}
-    for plugin in (*installed(SOURCES), *installed(SINKS)):
+    configured |= {(RECEIVERS, one.use) for one in settings.receivers.values()}
+    for plugin in (*installed(SOURCES), *installed(SINKS), *installed(RECEIVERS)):
         if plugin.problem and (plugin.group, plugin.name) not in configured:
             report.problems.append(plugin.problem)
     return report
@@ -98,6 +111,26 @@ def _check_sink(sink: SinkSettings, report: CheckReport) -> None:
         if values
     ]
     report.lines.append(f"sink     {_named(sink.name, sink.use)}: {'; '.join([_level(sink.level.name), *filters])}")
+
+
+def _check_receivers(settings: Settings, report: CheckReport) -> None:
+    """What would be listened at; whether a port is free is only known when it is used."""
+    receivers: dict[str, Receiver] = {}
+    for name, one in settings.receivers.items():
+        try:
+            receivers[name] = make_receiver(one, run_command=do_not_run)
+        except ConfigError as error:
+            report.problems.append(str(error))
+    try:
+        places = places_to_be(settings, receivers)
+    except ConfigError as error:
+        report.problems.append(str(error))
+        return
+    for address, routing in places.items():
+        for mount in routing.mounts:
+            use = settings.receivers[mount.name].use if mount.name in receivers else mount.name
+            guard = "with a token" if mount.token else "without a token"
+            report.lines.append(f"listen   {_named(mount.name, use)}: at {address}, {guard}")
 
 
 def _named(name: str, use: str) -> str:

@@ -7,17 +7,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from forwarder.app.access import AccessSettings
 from forwarder.app.config import Settings
+from forwarder.app.health import Health
 from forwarder.app.metrics import Sample
 from forwarder.app.options import RunCommand, do_not_run
 from forwarder.app.options import run_command as really_run
 from forwarder.app.receiving import Reception
 from forwarder.app.tokens import made, token_of
+from forwarder.clock import SystemClock
 from forwarder.errors import MissingExtra
 from forwarder.receiver import Accept, Receiver, Request
 from forwarder.server.address import Address
@@ -80,6 +83,23 @@ class Doors:
         for (name, status), count in answered.items():
             whose = (("receiver", name), ("status", str(status)))
             yield Sample("forwarder_received_requests_total", count, whose)
+
+
+def places_to_be(settings: Settings, receivers: Mapping[str, Receiver]) -> dict[Address, Routing]:
+    """What would be listened at; nothing is run, kept or opened. Raises `ConfigError`."""
+    own = Health(_no_samples, lambda: None, SystemClock())
+    places = placed(settings, receivers, own, accept=_take_nothing, run_command=do_not_run)
+    if places and find_spec("uvicorn") is None:
+        raise MissingExtra("listening", extra="server")
+    return places
+
+
+async def _no_samples() -> list[Sample]:
+    return []
+
+
+def _take_nothing(*_: object) -> Accept:
+    raise NotImplementedError
 
 
 class _Table(NamedTuple):

@@ -16,7 +16,7 @@ from forwarder import ConfigError, MissingExtra, Receiver, Refused, Request, Sys
 from forwarder.app.config import Settings, from_values
 from forwarder.app.health import Health, exposition
 from forwarder.app.metrics import METRICS, Sample
-from forwarder.app.serving import Doors, placed
+from forwarder.app.serving import Doors, placed, places_to_be
 from forwarder.receiver import Accept
 from forwarder.server.address import Address
 from forwarder.testing import ask, receiving
@@ -223,3 +223,14 @@ def test_a_missing_format_library_names_its_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingExtra, match="server"):
         exposition([])
+
+
+def test_a_check_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is started; and it makes no token."""
+    configured = settings(tmp_path, receivers={"acme": {"auth": True}})
+    ((mount,),) = (routing.mounts for routing in places_to_be(configured, {"acme": Acme()}).values())
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingExtra, match="listening needs"):
+        places_to_be(configured, {"acme": Acme()})
+
+    assert (mount.name, mount.token is not None, list(tmp_path.iterdir())) == ("acme", True, [])
