@@ -304,7 +304,7 @@ def test_every_plugin_is_in_the_wheel() -> None:
     shipped = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     registered = {
         f"plugins/{package_of(value)}"
-        for group in ("forwarder.sources", "forwarder.sinks")
+        for group in ("forwarder.sources", "forwarder.sinks", "forwarder.receivers")
         for value in project["project"]["entry-points"][group].values()
     }
 

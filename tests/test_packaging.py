@@ -80,7 +80,7 @@ def acme_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = folder / "acme_forwarder"
     package.mkdir()
     (package / "__init__.py").touch()
-    for name in ("source.py", "instances.py", "sink.py"):
+    for name in ("source.py", "instances.py", "sink.py", "receiver.py"):
         (package / name).write_text(examples[name])
     return built(folder, folder / "dist")
 
@@ -199,4 +199,4 @@ def test_the_readmes_own_test_passes(stranger: Environment, tmp_path: Path) -> N
     """Whoever follows the guide sees green at its end."""
     (tmp_path / "test_acme.py").write_text(readme_examples()["test_acme.py"])
 
-    assert "3 passed" in stranger.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)
+    assert "4 passed" in stranger.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)

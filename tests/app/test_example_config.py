@@ -10,10 +10,20 @@ from pathlib import Path
 import pytest
 
 from forwarder.app.config import Settings, SinkSettings, load
-from forwarder.app.registry import SINKS, SOURCES, Plugin, installed, make_sink, make_source
+from forwarder.app.registry import (
+    RECEIVERS,
+    SINKS,
+    SOURCES,
+    Plugin,
+    installed,
+    make_receiver,
+    make_sink,
+    make_source,
+)
+from forwarder.app.serving import places_to_be
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
-OURS = [one for group in (SOURCES, SINKS) for one in installed(group) if one.package == "agent-forwarder"]
+OURS = [one for group in (SOURCES, SINKS, RECEIVERS) for one in installed(group) if one.package == "agent-forwarder"]
 
 # Fields that the file does not name as they are called in Python.
 RENAMED = {
@@ -22,7 +32,7 @@ RENAMED = {
     "sources": "[sources.",
     "sinks": "[sinks.",
     "level": "redaction",
-    "receivers": "Receivers: ",
+    "receivers": "[receivers.",
     "server": "[server]",
 }
 NOT_IN_THE_FILE = {"stdout_format", "key_dir", "path", "name", "options", "place"}
@@ -62,7 +72,8 @@ def test_what_the_example_sets_are_the_defaults() -> None:
 
 def test_the_commented_options_are_right_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever takes the mark away gets a working line."""
-    monkeypatch.setenv("TEAM_TOKEN", "t")
+    for name in ("TEAM_TOKEN", "PAI_TOKEN", "METRICS_TOKEN"):
+        monkeypatch.setenv(name, "t")
     whole = tmp_path / "config.toml"
     whole.write_text(uncommented())
     settings = load(path=whole)
@@ -70,6 +81,8 @@ def test_the_commented_options_are_right_too(tmp_path: Path, monkeypatch: pytest
     assert settings.host == "workstation"
     assert [rule["id"] for rule in settings.rules.rules] == ["acme-token"]
     assert make_sink(settings.sinks["team"])
+    receivers = {name: make_receiver(one) for name, one in settings.receivers.items()}
+    assert len(places_to_be(settings, receivers)) == 2
 
 
 def test_every_setting_occurs_in_the_example() -> None:
@@ -84,7 +97,7 @@ def test_every_setting_occurs_in_the_example() -> None:
 def test_every_option_of_our_plugins_occurs_in_the_example(plugin: Plugin) -> None:
     """Its table lists all that it takes; a plugin without a table there lacks every option."""
     document = tomllib.loads(uncommented())
-    tables = {**document["sources"], **document["sinks"]}
+    tables = {**document["sources"], **document["sinks"], **document["receivers"]}
     listed = {key for name, values in tables.items() if values.get("use", name) == plugin.name for key in values}
 
     assert [name for name in names(plugin) if name not in listed] == []

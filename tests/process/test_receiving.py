@@ -1,0 +1,171 @@
+"""`forwarder run` with a receiver: others post to it while it is killed, stopped and crowded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import pytest
+
+from tests.process.machine import Machine, ids
+from tests.raw_http import Reply, exchange, reply, request
+
+pytestmark = pytest.mark.slow
+
+
+def receiver(port: int, more: str = "") -> str:
+    return f'[receivers.pai]\nlisten = "127.0.0.1:{port}"\n{more}'
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def post(id: str, text: str = "", **headers: str) -> bytes:
+    event = {"id": id, "timestamp": "2026-02-05T10:00:00Z", "session_id": "s1", "event_type": "acme", "data": text}
+    return request("POST", "/events", json.dumps(event).encode(), **headers)
+
+
+async def answered(machine: Machine, port: int, raw: bytes, process: asyncio.subprocess.Process) -> Reply:
+    """The answer, as soon as somebody listens."""
+    found: list[Reply] = []
+    async with asyncio.timeout(60):
+        while not found:
+            try:
+                found.append(await exchange(port, raw))
+            except (ConnectionError, EOFError):
+                assert process.returncode is None, machine.log.read_text()[-2000:]
+                await asyncio.sleep(0.02)
+    return found[0]
+
+
+def messages(events: list[dict[str, Any]]) -> list[str]:
+    return [json.loads(event["message"]) for event in events if event["type"] == "notification"]
+
+
+async def test_what_was_answered_survives_a_kill(machine: Machine) -> None:
+    """Killed right behind an answer, again and again: all that was answered is there, each once, and is delivered."""
+    port = free_port()
+    machine.configure(machine.archive_sink(), receiver(port))
+    sent: list[str] = []
+    for life in range(4):
+        process = await machine.started()
+        for number in range(life + 1):
+            sent.append(f"{life}.{number}")
+            answer = await answered(machine, port, post(sent[-1], sent[-1]), process)
+            assert answer.status == 201
+        process.kill()
+        await process.wait()
+    before = messages(machine.journalled())
+    async with machine.running() as process:
+        for text in sent:
+            await answered(machine, port, post(text, text), process)
+        await machine.until(lambda: len(machine.archived()) == len(sent), "all is delivered", process=process)
+
+    assert before == messages(machine.archived()) == sent
+    assert len(set(ids(machine.archived()))) == len(sent)
+
+
+async def test_a_secret_is_on_no_disk(machine: Machine) -> None:
+    """What is posted is redacted before it is kept, and no log line has it."""
+    token, port = "ghp_" + "Zc9bQ7rT2yVx4Lm8Np6Kd3Hs5Jw1Gf0Ae9Ru", free_port()
+    machine.configure(machine.archive_sink(), receiver(port))
+    async with machine.running() as process:
+        await answered(machine, port, post("u1", f"it is {token}"), process)
+        bad = await exchange(port, request("POST", "/events", f'{{"id":"{token}'.encode()))
+        await machine.until(lambda: len(machine.archived()) == 2, "all is delivered", process=process)
+        holding = [path for path in machine.folder.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+
+    assert (bad.status, holding) == (400, [])
+    assert {event["type"] for event in machine.archived()} == {"notification", "secret_found"}
+
+
+async def test_200_slow_clients_do_not_keep_others_waiting(machine: Machine) -> None:
+    """None of them is answered before the healthy one, which is served fifty times meanwhile."""
+    port = free_port()
+    machine.configure(machine.archive_sink(), receiver(port))
+    async with machine.running() as process:
+        await answered(machine, port, request("GET", "/health"), process)
+        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+        for count, (_, writer) in enumerate(slow):
+            raw = post(f"slow {count}", Content_Length="9999")
+            writer.write(raw[:40] if count % 2 else raw)
+        statuses = [(await exchange(port, post(str(number)))).status for number in range(50)]
+        open_ones = [reader for reader, _ in slow if not reader.at_eof()]
+        for _, writer in slow:
+            writer.close()
+
+    assert (statuses, len(open_ones)) == ([201] * 50, 200)
+    assert len(machine.journalled()) == 50
+
+
+async def test_a_stop_answers_what_was_asked(machine: Machine) -> None:
+    """The event behind the last answer is delivered, a half request is told to come again, and the status is 0."""
+    port = free_port()
+    machine.configure(machine.archive_sink(), receiver(port))
+    process = await machine.started()
+    await answered(machine, port, post("u1", "one"), process)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(post("u2", "two", Content_Length="9999"))
+    await exchange(port, request("GET", "/health"))
+    process.terminate()
+    half = await reply(reader)
+    writer.close()
+
+    assert (half.status, half.headers["retry-after"], await process.wait()) == (503, "5", 0)
+    assert messages(machine.archived()) == ["one"]
+
+
+async def test_a_token_is_made_shown_once_and_asked_for(machine: Machine) -> None:
+    """The log never has it; the next start knows it."""
+    port = free_port()
+    machine.configure(machine.archive_sink(), receiver(port, "auth = true\n"))
+    async with machine.running() as process:
+        without = await answered(machine, port, post("u1"), process)
+        (kept,) = (machine.state / "tokens").iterdir()
+        token = kept.read_text().strip()
+        with_it = await exchange(port, post("u1", Authorization=f"Bearer {token}"))
+    shown = machine.log.read_text().count(token)
+    async with machine.running() as process:
+        again = await answered(machine, port, post("u2", Authorization=f"Bearer {token}"), process)
+
+    assert (without.status, with_it.status, again.status) == (401, 201, 201)
+    assert (shown, machine.log.read_text().count(token)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("listen", "words"),
+    [
+        ("127.0.0.1:{taken}", "[receivers.pai]: 127.0.0.1:{taken} is in use by another program"),
+        ("0.0.0.0:{taken}", "[receivers.pai]: 0.0.0.0:{taken} can be reached from other machines"),
+    ],
+)
+async def test_a_table_that_cannot_listen_is_named(machine: Machine, listen: str, words: str) -> None:
+    """With the status of a wrong configuration, and without a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        address = listen.format(taken=port)
+        machine.configure(machine.archive_sink(), f'[receivers.pai]\nlisten = "{address}"\n')
+        status, said = await machine.said("run")
+
+    assert (status, words.format(taken=port) in said, "Traceback" in said) == (2, True, False)
+
+
+async def test_the_forwarder_tells_about_itself(machine: Machine) -> None:
+    """At an address of its own, with what came in and went out."""
+    port, own = free_port(), free_port()
+    machine.configure(machine.archive_sink(), receiver(port), f'[server]\nlisten = "127.0.0.1:{own}"\n')
+    async with machine.running() as process:
+        await answered(machine, port, post("u1"), process)
+        await machine.until(lambda: len(machine.archived()) == 1, "it is delivered", process=process)
+        health = (await exchange(own, request("GET", "/health"))).json()
+        metrics = (await exchange(own, request("GET", "/metrics"))).body.decode().splitlines()
+        status, checked = await machine.said("check")
+
+    assert health["status"] == "ok"
+    assert 'forwarder_received_events_total{receiver="pai"} 1.0' in metrics
+    assert 'forwarder_received_requests_total{receiver="pai",status="201"} 1.0' in metrics
+    assert (status, f"listen   pai: at 127.0.0.1:{port}, without a token" in checked) == (0, True)
