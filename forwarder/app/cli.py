@@ -16,6 +16,7 @@ import click
 from forwarder import __version__
 from forwarder.app.cli_inside import dead_letters, egress, journal, why
 from forwarder.app.cli_options import LEVELS, configured, factor, moment, settings_of, working
+from forwarder.app.cli_report import report
 from forwarder.app.cli_sessions import sessions
 from forwarder.app.exits import Exit
 from forwarder.errors import ForwarderError
@@ -70,7 +71,7 @@ def cli() -> None:
 cli.add_command(sessions)
 
 
-for _command in (why, dead_letters, journal, egress):
+for _command in (why, dead_letters, journal, egress, report):
     cli.add_command(_command)
 
 

@@ -76,8 +76,8 @@ class Remapping:
         if source.is_whole(path):
             raise OSError(f"{path} is rewritten in place: what it held then is gone")
         mapper = self._make_mapper(letter.source, source, path)
-        with closing(_portions(path, max_line_bytes=self._max_line_bytes)) as portions:
-            while records := await asyncio.to_thread(next, portions, None):
+        with closing(portions(path, max_line_bytes=self._max_line_bytes)) as found:
+            while records := await asyncio.to_thread(next, found, None):
                 end = next((i for i, one in enumerate(records, 1) if one.offset >= letter.offset), len(records))
                 mapped = mapper.map(records[:end], skip_until=letter.offset)
                 last = records[end - 1]
@@ -95,7 +95,7 @@ def _where_it_is(path: Path) -> Path:
     return next((one for one in candidates if one.exists()), path)
 
 
-def _portions(path: Path, *, max_line_bytes: int) -> Generator[list[Record]]:
+def portions(path: Path, *, max_line_bytes: int) -> Generator[list[Record]]:
     """The file's records from its beginning, some at a time. Blocks; raises `OSError` and `MissingExtra`."""
     with path.open("rb", buffering=0) as file, translated(path):
         plain, _ = plain_bytes(file, path)

@@ -18,7 +18,7 @@ Column = Callable[[SessionRow, float], str]
 def table_lines(rows: Sequence[SessionRow], *, now: datetime, width: int) -> Iterator[str]:
     """A header and a line each, `width` cells at most: columns that do not fit are left out, then cells are cut."""
     moment = now.timestamp()
-    columns = [[title, *(_neutral(cell(row, moment)) for row in rows)] for title, cell in COLUMNS.items()]
+    columns = [[title, *(neutral(cell(row, moment)) for row in rows)] for title, cell in COLUMNS.items()]
     for cells in zip(*_fitted(columns, width), strict=True):
         yield GAP.join(cells).rstrip()
 
@@ -71,6 +71,6 @@ def _fitted(columns: list[list[str]], width: int) -> list[list[str]]:
     ]
 
 
-def _neutral(text: str) -> str:
+def neutral(text: str) -> str:
     """On one line, with every character that a terminal would obey shown as U+FFFD."""
     return "".join(one if one.isprintable() else "\ufffd" for one in " ".join(text.split()))
