@@ -30,7 +30,7 @@ lint: .venv/installed-lint  ## style, format and types
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: .venv/installed  ## measure on seeded corpora (ARGS="throughput latency idle memory start seen hook" selects)
+bench: .venv/installed  ## measure on seeded corpora (ARGS="throughput latency idle memory start seen hook track" selects)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove the environment and what the tools and benchmarks left behind

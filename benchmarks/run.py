@@ -20,12 +20,13 @@ from benchmarks.redact import redact
 from benchmarks.seen import seen
 from benchmarks.start import start
 from benchmarks.throughput import throughput
+from benchmarks.track import track
 
 
 def main() -> None:
     """Run the named cases, or all of them, one after the other."""
     parser = argparse.ArgumentParser(description="Measure forwarder on seeded corpora.")
-    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "fleet", "redact"]
+    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "track", "fleet", "redact"]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, interleaved (default 5)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of a corpus (default 200)")
@@ -41,6 +42,7 @@ def main() -> None:
         "start": start,
         "seen": seen,
         "hook": hook,
+        "track": track,
         "redact": lambda: redact(megabytes=min(chosen.megabytes, 10), rounds=chosen.rounds),
         "fleet": fleet,
     }

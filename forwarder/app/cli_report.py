@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def report() -> None:
-    """Add up what the journal holds; also beside a running forwarder."""
+    """Add up what the journal holds."""
 
 
 @report.command()
