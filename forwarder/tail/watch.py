@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -19,6 +20,7 @@ from watchfiles import Change, awatch  # pyright: ignore[reportUnknownVariableTy
 
 from forwarder.clock import Clock
 from forwarder.tail.compression import COMPRESSED_SUFFIXES, plain_sibling
+from forwarder.tail.folder import Folder
 from forwarder.tail.follow import File
 from forwarder.tail.patterns import compile_pattern
 
@@ -28,12 +30,11 @@ BUSY_STEP_MS = 10
 QUIET_STEP_MS = 50
 QUIET_AFTER_SECONDS = 20.0
 GATHER_MS = 20  # for so long events are gathered while more keep coming
-HOT_SECONDS = 3600.0  # a file touched within this time is looked at in every sweep
 SHARES = 12  # of the other folders, one in so many
-SETTLED_SECONDS = 2.0  # the coarsest clock of a file system in use (FAT)
 ROOTS_SECONDS = 2.0  # how long a folder that appears may wait for its watch
-STEADY_STEP_SECONDS = 1.0  # between looks at the files whose events are passed over
-UNWANTED_KEPT = 2_000  # names of files that match no pattern; a folder that takes such a name is found by a sweep
+POLL_SECONDS = 1.0  # between looks into folders of steady files
+POLL_TURNS = 5  # of the steady files, one in so many is looked at each time
+POLLED_FILES = 32  # steady files in a folder; fewer take 0.5 % of a core when each event is answered
 BLIND_SWEEP_SECONDS = 1.0  # between sweeps while there are no file events
 RETRY_SECONDS = 60.0  # before file events are tried again
 
@@ -51,17 +52,20 @@ class Watch:
         sweep_seconds: float,
         steady: Callable[[], Iterable[tuple[str, Path]]] = tuple,
     ) -> None:
-        """`steady` are files that change all the time and say nothing new: events about them are passed over."""
+        """`steady` are files that change all the time and say nothing new.
+
+        A folder of many of them gets no file events, which would cost more than everything else: it is looked into
+        every second, at a fifth of the steady files each time.
+        """
         self._patterns = [(source, compile_pattern(one)) for source, texts in patterns.items() for one in texts]
         self._clock = clock
         self._sweep_seconds = sweep_seconds
-        self._folders: dict[str, _Folder] = {}
+        self._folders: dict[str, Folder] = {}
         self._turn = 0
         self._sweeping = asyncio.Lock()
         self._is_busy = True
         self._steady = steady
-        self._passed_over: set[str] = set()
-        self._unwanted: set[str] = set()
+        self._polled: set[str] = set()
         self._last_news = clock.monotonic()
         # Asked to pass over folders that nobody may look into, watchfiles keeps silent about missing watches as well.
         self._has_closed_folders = False
@@ -80,7 +84,7 @@ class Watch:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep_for_ever(report))
             tasks.create_task(self._watch_for_ever(report))
-            tasks.create_task(self._look_at_steady(report))
+            tasks.create_task(self._poll_for_ever(report))
 
     async def _sweep_for_ever(self, report: Callable[[File], bool]) -> None:
         while True:
@@ -90,7 +94,7 @@ class Watch:
 
     async def _watch_for_ever(self, report: Callable[[File], bool]) -> None:
         while True:
-            roots, changed = self._roots(), asyncio.Event()
+            roots, changed = self._watched(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._set_when_roots_change(roots, changed))
                 await self._watch_roots(list(roots), changed, report)
@@ -117,7 +121,8 @@ class Watch:
             async with aclosing(events):
                 async for changes in events:
                     self.fallback = None
-                    if await self._report(changes, report):
+                    news = [report(file) for file in await asyncio.to_thread(self._told, changes)]
+                    if any(news):
                         self._last_news = self._clock.monotonic()
                     is_busy = self._clock.monotonic() - self._last_news < QUIET_AFTER_SECONDS
                     if is_busy is not self._is_busy:
@@ -134,25 +139,38 @@ class Watch:
                 report(file)
             await self._clock.sleep(RETRY_SECONDS)
 
-    async def _report(self, changes: Iterable[tuple[Change, str]], report: Callable[[File], bool]) -> bool:
-        """Report what events told of; return whether any of it may be news."""
-        passed_over, unwanted = self._passed_over, self._unwanted
-        left = [one for one in changes if one[1] not in unwanted and not (one[1] in passed_over and one[0] != _DELETED)]
-        if not left:
-            return False
-        news = [report(file) for file in await asyncio.to_thread(self._told, left)]
-        return any(news)
-
-    async def _look_at_steady(self, report: Callable[[File], bool]) -> None:
+    async def _poll_for_ever(self, report: Callable[[File], bool]) -> None:
+        turn = 0
         while True:
-            await self._clock.sleep(STEADY_STEP_SECONDS)
-            steady = [File(source, path) for source, path in self._steady()]
-            self._passed_over = {str(file.path) for file in steady}
-            for file in steady:
-                report(file)
+            await self._clock.sleep(POLL_SECONDS)
+            steady = {str(path) for _, path in self._steady()}
+            counts = Counter(path.rpartition("/")[0] for path in steady)
+            many = {folder for folder, count in counts.items() if count > POLLED_FILES}
+            self._polled = many & self._roots().keys() if many else many
+            if self._polled:
+                turn += 1
+                async with self._sweeping:
+                    files = await asyncio.to_thread(self._poll, steady, turn)
+                for file in files:
+                    report(file)
+
+    def _poll(self, steady: set[str], turn: int) -> list[File]:
+        found: list[File] = []
+        for path in self._polled:
+            folder = self._folders.setdefault(path, Folder())
+            try:
+                folder.look(path, now=self._clock.now().timestamp())
+            except OSError:
+                continue  # it went; the roots are looked at anyway
+            is_turn = {name for name in folder.files if hash(name) % POLL_TURNS == turn % POLL_TURNS}
+            names = [name for name in folder.files if name in is_turn or f"{path}/{name}" not in steady]
+            gone = (f"{path}/{name}" for name in folder.gone_files)
+            for changed in (*gone, *folder.changed_among(names, path)):
+                found.extend(self._wanted(changed))
+        return found
 
     async def _set_when_roots_change(self, roots: dict[str, int], changed: asyncio.Event) -> None:
-        while not changed.is_set() and self._roots() == roots:
+        while not changed.is_set() and self._watched() == roots:
             await self._clock.sleep(ROOTS_SECONDS)
         changed.set()
 
@@ -165,6 +183,9 @@ class Watch:
             except OSError:
                 continue  # it may appear later
         return {root: inode for root, inode in found.items() if not any(root.startswith(f"{one}/") for one in found)}
+
+    def _watched(self) -> dict[str, int]:
+        return {root: inode for root, inode in self._roots().items() if root not in self._polled}
 
     def _told(self, changes: Iterable[tuple[Change, str]]) -> list[File]:
         """The files that the events are about, also those that came before their new folder was watched.
@@ -180,15 +201,7 @@ class Watch:
                 files.update(self._there(path + suffix for suffix in COMPRESSED_SUFFIXES))  # what stands in for it now
             elif change is Change.added and not wanted and os.path.isdir(path):
                 files.update(self._there(f"{folder}/{name}" for folder, _, names in os.walk(path) for name in names))
-            elif not wanted:
-                self._pass_over(path)
         return sorted(files)
-
-    def _pass_over(self, path: str) -> None:
-        """Nobody wants this file; temporary names come again with each heartbeat."""
-        if len(self._unwanted) >= UNWANTED_KEPT:
-            self._unwanted = set()
-        self._unwanted.add(path)
 
     def _there(self, paths: Iterable[str]) -> Iterator[File]:
         return (file for path in paths for file in self._wanted(path) if os.path.isfile(path))
@@ -211,7 +224,7 @@ class Watch:
         folders = [root]
         while folders:
             path = folders.pop()
-            folder = self._folders.setdefault(path, _Folder())
+            folder = self._folders.setdefault(path, Folder())
             try:
                 names_changed = folder.look(path, now=now)
             except OSError:
@@ -221,60 +234,8 @@ class Watch:
                 self._folders.pop(gone, None)
             folders += folder.folders
             is_turn = is_full or names_changed or hash(path) % SHARES == self._turn % SHARES
-            yield from folder.changed_files(path, now=now, is_turn=is_turn)
-
-
-_DELETED = Change.deleted
-_UNSEEN = (0, -1, 0)
-
-
-class _Folder:
-    """What the last sweep saw in one folder. Kept small: there may be thousands of files."""
-
-    __slots__ = ("files", "folders", "gone", "mtime", "newest")
-
-    def __init__(self) -> None:
-        self.mtime = -1
-        self.newest = 0  # modification time of the youngest file: most folders hold only old ones
-        self.folders: list[str] = []
-        self.gone: set[str] = set()  # folders that were there before
-        self.files: dict[str, tuple[int, int, int]] = {}  # name: inode, size, modification time in ns
-
-    def look(self, path: str, *, now: float) -> bool:
-        """Read the names again if the folder's own time changed; return whether it did."""
-        mtime = os.stat(path).st_mtime_ns
-        self.gone = set()
-        if mtime == self.mtime:
-            return False
-        with os.scandir(path) as entries:
-            found = list(entries)
-        folders = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
-        names = {entry.name for entry in found if not entry.is_dir()}
-        changed = {name + suffix for name in self.files.keys() - names for suffix in COMPRESSED_SUFFIXES}
-        self.files = {name: _UNSEEN if name in changed else self.files.get(name, _UNSEEN) for name in names}
-        self.gone.update(set(self.folders).difference(folders))
-        self.folders = folders
-        # Within a tick of the file system's clock another name may come without changing the time: look again.
-        self.mtime = mtime if now - mtime / 1e9 > SETTLED_SECONDS else -1
-        return True
-
-    def changed_files(self, path: str, *, now: float, is_turn: bool) -> Iterator[str]:
-        """Paths of files whose inode, size or time changed; without a turn only of those touched lately."""
-        if not is_turn and now - self.newest / 1e9 > HOT_SECONDS:
-            return
-        for name, before in self.files.items():
-            if not is_turn and now - before[2] / 1e9 > HOT_SECONDS:
-                continue
-            full = f"{path}/{name}"
-            try:
-                stat = os.stat(full)
-            except OSError:
-                continue  # gone: the folder's time has changed too, so the next sweep forgets it
-            after = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if after != before:
-                self.files[name] = after
-                self.newest = max(self.newest, after[2])
-                yield full
+            if path not in self._polled:
+                yield from folder.changed_files(path, now=now, is_turn=is_turn)
 
 
 def _is_superseded(path: str) -> bool:

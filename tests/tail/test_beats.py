@@ -174,18 +174,15 @@ async def test_many_files_are_read_together(said: Said, tmp_path: Path) -> None:
     await said.until_heard(*[f"{number} idle" for number in range(200)])
 
 
-async def test_steady_files_are_many_and_old(said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handful costs nothing, and one that just spoke may speak again."""
-    monkeypatch.setattr(beats, "STEADY_FILES", 2)
-    paths = [tmp_path / f"{number}.json" for number in range(3)]
-    for path in paths:
-        await said.say("idle", path=path)
+async def test_a_steady_file_said_nothing_new_for_some_time(said: Said) -> None:
+    """One that just spoke may speak again."""
+    await said.say("idle")
     young = said.follower.beats.steady()
     said.clock.advance(beats.STEADY_SECONDS)
     old = said.follower.beats.steady()
-    await said.say("busy", path=paths[0])
+    await said.say("busy")
 
-    assert (young, old) == ([], [("acme", path) for path in paths])
+    assert (young, old) == ([], [said.file])
     assert said.follower.beats.steady() == []
 
 

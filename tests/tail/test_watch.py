@@ -16,8 +16,9 @@ from watchfiles import Change
 
 from forwarder import SystemClock
 from forwarder.tail import watch as watch_module
+from forwarder.tail.folder import HOT_SECONDS
 from forwarder.tail.follow import File
-from forwarder.tail.watch import HOT_SECONDS, SHARES, Watch
+from forwarder.tail.watch import SHARES, Watch
 from forwarder.testing import ManualClock
 
 SETTLED = 10.0  # seconds after which a folder's own time tells whether its names changed
@@ -318,37 +319,49 @@ async def test_two_sources_may_want_the_same_file(clock: ManualClock, tmp_path: 
     assert sorted(file.source for file in await watch.sweep()) == ["a", "b"]
 
 
-async def test_steady_files_are_looked_at_by_the_clock(watching: Watching, tmp_path: Path, clock: ManualClock) -> None:
-    """Hundreds of heartbeats a second are passed over as events and seen a little later; what is deleted is told."""
-    steady, other = tmp_path / "root" / "steady.jsonl", tmp_path / "root" / "other.jsonl"
+@pytest.fixture
+async def polled(watching: Watching, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A steady file, whose folder is looked into by the clock; file events about it have ended."""
+    monkeypatch.setattr(watch_module, "POLLED_FILES", 0)
+    steady = tmp_path / "root" / "steady.jsonl"
     steady.write_bytes(b"{}")
     await watching.until_seen("steady.jsonl")
     watching.steady.add(steady)
+    for _ in range(10):
+        await clock.skip()
+    return steady
+
+
+async def test_a_folder_of_steady_files_is_looked_into_by_the_clock(
+    watching: Watching, polled: Path, clock: ManualClock
+) -> None:
+    """Each of them within a few seconds, and what else is in the folder within one."""
     watching.seen.clear()
-    await clock.skip()
-    await watching.until_seen("steady.jsonl")
+    polled.write_bytes(b"{ }")
+    polled.with_name("other.jsonl").write_bytes(b"{}")
+    for _ in range(20):
+        await clock.skip()
+
+    await watching.until_seen("steady.jsonl", "other.jsonl")
+
+
+async def test_a_steady_file_that_goes_is_told(watching: Watching, polled: Path, clock: ManualClock) -> None:
+    """Whoever waits for its next change has to hear so."""
     watching.seen.clear()
-    steady.write_bytes(b"{ }")
-    other.write_bytes(b"{}")
-    await watching.until_seen("other.jsonl")
-    passed_over = "steady.jsonl" not in watching.seen
-    await clock.skip()
-    await watching.until_seen("steady.jsonl")
-    watching.seen.clear()
-    steady.unlink()
+    polled.unlink()
+    for _ in range(20):
+        await clock.skip()
+
     await watching.until_seen("steady.jsonl")
 
-    assert passed_over
 
+async def test_a_folder_that_is_steady_no_more_gets_events_again(
+    watching: Watching, polled: Path, clock: ManualClock, tmp_path: Path
+) -> None:
+    """The clock stands: only a file event can tell."""
+    watching.steady.clear()
+    for _ in range(10):
+        await clock.skip()
+    watching.seen.discard("probe.jsonl")
 
-async def test_temporary_names_that_come_again_are_known(watching: Watching, tmp_path: Path) -> None:
-    """A file that nobody wants does not hide one that is wanted, nor a folder that comes later."""
-    for _ in range(3):
-        (tmp_path / "root" / "7.tmp").write_bytes(b"{}")
-        (tmp_path / "root" / "7.tmp").rename(tmp_path / "root" / "7.jsonl")
-        await watching.until_seen("7.jsonl")
-        watching.seen.clear()
-    (tmp_path / "root" / "deep").mkdir()
-    (tmp_path / "root" / "deep" / "8.jsonl").write_bytes(b"{}")
-
-    await watching.until_seen("8.jsonl")
+    await watching.until_watched(tmp_path / "root")
