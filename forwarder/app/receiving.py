@@ -49,6 +49,8 @@ class Reception:
         self._encoder = encoder
         self._name_of = name_of
         self._posts: list[_Post] = []
+        self._under_way: list[_Post] = []
+        self._is_over = False
         self._waiting_bytes = 0
         self._has_posts = asyncio.Event()
         self.new_events: Counter[str] = Counter()  # by receiver
@@ -88,6 +90,8 @@ class Reception:
     async def _take(self, post: _Post) -> int:
         if not post.ids:
             return 0
+        if self._is_over:
+            raise _busy("the journal is closed")
         if self._waiting_bytes + post.bytes > WAITING_BYTES and self._posts:
             raise _busy("too much is waiting for the disk")
         self._posts.append(post)
@@ -108,20 +112,29 @@ class Reception:
         return "the journal is full" if self._journal.is_full else "the disk is slow"
 
     async def run(self) -> None:
-        """Commit for ever. Raises `JournalDamaged`."""
-        while True:
-            await self._has_posts.wait()
-            await self._committer.make_room()
-            self._has_posts.clear()
-            posts, self._posts = self._posts, []
-            changes = Changes(is_sole_copy=True)
-            for post in posts:
-                self._waiting_bytes -= post.bytes
-                changes.lines += post.mapped.lines
-                changes.facts += post.mapped.facts
-                changes.sessions += post.mapped.sessions
-            if posts:
-                await self._committer.write(partial(self._commit, changes, posts))
+        """Commit for ever. Raises `JournalDamaged`; whoever waits then, or comes later, is asked to come again."""
+        try:
+            while True:
+                await self._has_posts.wait()
+                await self._committer.make_room()
+                await self._write()
+        finally:
+            self._is_over = True
+            for post in (*self._under_way, *self._posts):
+                if not post.taken.done():
+                    post.taken.set_exception(_busy("the journal is closed"))
+
+    async def _write(self) -> None:
+        self._has_posts.clear()
+        self._under_way, self._posts, self._waiting_bytes = self._posts, [], 0
+        changes = Changes(is_sole_copy=True)
+        for post in self._under_way:
+            changes.lines += post.mapped.lines
+            changes.facts += post.mapped.facts
+            changes.sessions += post.mapped.sessions
+        if changes:
+            await self._committer.write(partial(self._commit, changes, self._under_way))
+        self._under_way = []
 
     async def _commit(self, changes: Changes, posts: list[_Post]) -> None:
         block = await self._journal.commit(changes)

@@ -30,6 +30,7 @@ from forwarder.sink import Secret
 if TYPE_CHECKING:
     from forwarder.server.listener import Listener
 
+LAST_SECONDS = 1.0  # for the answers of requests that a failure has found at work
 OWN = "forwarder"  # the name of what the forwarder answers about itself
 
 MakeAccept = Callable[[str, str, Request], Accept]  # of a receiver's name, a route's path and a request
@@ -62,7 +63,7 @@ class Doors:
                     _log.info("listening", address=str(listener.address), receivers=names)
                 yield
             finally:
-                await self.close(0.0)
+                await self.close(LAST_SECONDS)
 
     async def close(self, seconds: float) -> float:
         """Take nothing new and finish what was taken for at most so many seconds; returns how many of them are left."""

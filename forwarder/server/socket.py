@@ -62,6 +62,7 @@ class Connected:
 async def refuse_socket(answer: Answer, send: Send) -> None:
     """Answer as if it had been an ordinary request."""
     start = start_of(answer, {})
-    await send({**start, "type": "websocket.http.response.start"})
+    headers = [one for one in start["headers"] if one[0] != b"content-length"]  # the server adds its own
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
     body = answer.body if isinstance(answer.body, bytes) else b""
     await send({"type": "websocket.http.response.body", "body": body})

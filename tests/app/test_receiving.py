@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,6 +18,7 @@ from forwarder.app.committing import Committer
 from forwarder.app.receiving import Reception
 from forwarder.journal import Block, Changes, Cursor, Journal
 from forwarder.pipeline.encoding import Encoder
+from forwarder.pipeline.mapping import Mapped
 from forwarder.pipeline.redaction import Level, Redactor
 from forwarder.pipeline.rules import Rules
 from forwarder.testing import ManualClock
@@ -41,18 +43,25 @@ class Disk(Journal):
 
 
 class Scene:
-    """A reception at work over a journal."""
+    """A reception over a journal, at work while `tasks` are."""
 
-    def __init__(self, journal: Disk, clock: ManualClock) -> None:
+    tasks: list[asyncio.Task[None]]
+
+    def __init__(self, journal: Disk, clock: ManualClock, on_full: Literal["wait", "drop"] = "wait") -> None:
         redactor = Redactor(Rules.load_builtin())
         encoder = Encoder(host="box", level=Level.PREVIEW, redactor=redactor, prices=None, key=b"k" * 32)
         self.journal = journal
-        self.committer = Committer(journal, clock)
+        self.encoder = encoder
+        self.committer = Committer(journal, clock, on_full=on_full, announce=self.announce)
         self.reception = Reception(journal, self.committer, encoder=encoder, name_of=redactor.name)
 
     async def post(self, *texts: str, request: Request | None = None) -> int:
         accept = self.reception.accept("notes", "/api/{kind}", request or Request("POST", "/api/x"))
         return await accept(note(text) for text in texts)
+
+    def announce(self, count: int) -> Mapped:
+        line, fact = self.encoder.encode(note(f"{count} given up"), b"}")
+        return Mapped(lines=[line], facts=[fact])
 
     async def lines(self) -> list[dict[str, object]]:
         blocks = await self.journal.events_after(0) if self.journal.last else []
@@ -65,18 +74,18 @@ def note(text: str) -> Event:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncGenerator[Scene]:
+async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Scene]:
     clock = ManualClock()
     (tmp_path / "state").mkdir()
     journal = Disk(tmp_path / "state", sinks=["a"], max_bytes=4000, keep_seconds=1e9, remember_seconds=1e9, clock=clock)
     journal.commits = []
     async with journal:
-        scene = Scene(journal, clock)
-        tasks = [asyncio.create_task(scene.reception.run()), asyncio.create_task(scene.committer.run())]
+        scene = Scene(journal, clock, request.param if hasattr(request, "param") else "wait")
+        scene.tasks = [asyncio.create_task(scene.reception.run()), asyncio.create_task(scene.committer.run())]
         yield scene
-        for task in tasks:
+        for task in scene.tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.wait(scene.tasks)
 
 
 async def test_the_answer_comes_after_the_commit(scene: Scene) -> None:
@@ -175,3 +184,31 @@ async def test_what_waits_for_the_disk_is_bounded(scene: Scene, monkeypatch: pyt
 
     assert refused
     assert scene.journal.last == len(taken)
+
+
+@pytest.mark.parametrize("scene", ["drop"], indirect=True)
+async def test_a_journal_that_gives_up_events_takes_posts(scene: Scene) -> None:
+    """And says what it has cost, also when nobody but receivers brings anything."""
+    while not scene.committer.given_up:
+        await scene.post(f"filling {scene.journal.last}")
+    async with asyncio.timeout(10):
+        while "given up" not in str(last := (await scene.lines())[-1]):
+            await asyncio.sleep(0.001)
+
+    assert last["message"] == f"{scene.committer.given_up} given up"
+
+
+async def test_who_waits_for_a_journal_that_ends_is_told(scene: Scene) -> None:
+    """A damaged journal is replaced within a second; the client comes again then."""
+    scene.journal.gate = asyncio.Event()
+    waiting = [asyncio.create_task(scene.post("one"))]
+    await asyncio.wait(waiting, timeout=0.02)
+    waiting.append(asyncio.create_task(scene.post("two")))
+    await asyncio.sleep(0)
+    scene.tasks[0].cancel()
+    scene.journal.gate.set()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    with pytest.raises(Refused, match="the journal is closed: come again"):
+        await scene.post("three")
+
+    assert [str(end) for end in ends] == ["the journal is closed: come again"] * 2

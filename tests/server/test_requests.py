@@ -225,6 +225,15 @@ async def test_a_body_that_is_announced_as_huge_is_not_waited_for(posted: Posted
     assert (answer.status, answer.headers["connection"]) == (413, "close")
 
 
+async def test_a_body_without_an_end_is_not_read_for_ever(posted: Posted) -> None:
+    """It has no length that could be looked at first."""
+    head = b"POST /notes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"100000\r\n%b\r\n" % bytes(1 << 20)
+    answer = await exchange(posted.port, head, *[chunk] * 17)
+
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+
+
 async def test_a_client_that_asks_first_is_told_before_it_sends(posted: Posted) -> None:
     """curl does so with large bodies."""
     large = await exchange(posted.port, request("POST", "/notes", Content_Length="2000", Expect="100-continue"))
