@@ -20,6 +20,7 @@ from forwarder.events import (
     SessionStart,
     SessionState,
     TokenUsage,
+    ToolUsage,
     TurnStart,
 )
 from forwarder.journal import Said, SessionRow, merged, told
@@ -47,7 +48,9 @@ class Sightings:
         self._model: str | None = None
 
     def see(self, event: Event) -> None:
-        """Take note of an event."""
+        """Take note of an event. A line of a log of helpers is no sign that an agent is at work."""
+        if type(event) is ToolUsage:
+            return
         session = event.session
         if session is not self._session and session != self._session:
             self._turn_to(event)

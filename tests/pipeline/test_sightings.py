@@ -22,6 +22,7 @@ from forwarder import (
     SessionState,
     Source,
     TokenUsage,
+    ToolUsage,
     TurnStart,
 )
 from forwarder.journal import SessionRow
@@ -121,6 +122,14 @@ def test_sessions_that_share_a_file_are_kept_apart() -> None:
         ("s1", "/home/dev/shop", "working"),
         ("s2", "/home/dev/api", "waiting_input"),
     ]
+
+
+def test_a_line_of_a_log_of_helpers_is_no_session() -> None:
+    """A script that ran is no agent that may wait for somebody."""
+    line = ToolUsage(kind="script", name="sync", scope="global", status="started", **at(5))
+    [row] = seen((line,), (SessionState(state="idle", **at(2)), line))
+
+    assert row.last == NOON.timestamp() + 2
 
 
 def test_a_record_that_fails_tells_nothing() -> None:
