@@ -22,7 +22,7 @@ from forwarder.errors import BadRecord
 from forwarder.events import CoveredUsage, Event, SecretFound, Session, TokenUsage
 from forwarder.journal import fact
 from forwarder.pipeline.fields import SESSION_NAMES, content_fields, name_fields
-from forwarder.pipeline.redaction import Level, Redactor, Taken
+from forwarder.pipeline.redaction import LONGEST_NAME, Level, Redactor, Taken
 from forwarder.source import well_formed
 
 _to_json = msgspec.json.Encoder(decimal_format="number").encode
@@ -30,6 +30,7 @@ _WITHOUT_ENVELOPE: dict[str, object] = {"key": UNSET, "time": UNSET, "session": 
 _WIRE_NAMES = {"id": "session_id", "parent_id": "parent_session_id"}
 _MAX_NAMES = 4096  # free texts known to hold no secret: models, tools and windows come again and again
 _MAX_SESSIONS = 1024  # envelopes kept encoded; a stream uses one or two at a time
+_MAX_SESSION_BYTES = 4096  # of an envelope that is kept: paths are shorter, and a thousand must not fill the memory
 
 
 class Prices(Protocol):
@@ -55,7 +56,7 @@ class Encoder:
         self._level = level
         self._redactor = redactor
         self._prices = prices
-        self._sessions: dict[Session, bytes] = {}
+        self._sessions: dict[Session, _Envelope] = {}
         self._plans: dict[type[Event], _Plan] = {}
         self._clean_names: set[str] = set()
         self._time: datetime | None = None
@@ -81,6 +82,10 @@ class Encoder:
         changes = self._cleaned(event, plan)
         if plan.is_usage:
             changes |= self._priced(event)
+        envelope = self._sessions.get(session) or self._session(session)
+        if envelope.secrets:
+            for found, field in envelope.secrets:
+                self._secrets.setdefault(found, field)
         if event.time is not self._time:  # the events of one record share their time
             self._time, self._timestamp = event.time, _timestamp(event.time)
         parts = (
@@ -88,7 +93,7 @@ class Encoder:
             hexlify(digest),
             plan.type_field,
             self._timestamp,
-            self._sessions.get(session) or self._session(session),
+            envelope.encoded,
             _to_json(replace(event, **changes))[plan.type_end : -1],
             origin,
         )
@@ -139,6 +144,8 @@ class Encoder:
 
     def _name(self, text: str, field: str) -> str:
         clean = text if self._level is Level.RAW else self._redactor.name(text)
+        if clean == text and len(text) > LONGEST_NAME:
+            return clean  # too long to be kept
         if clean == text:
             if len(self._clean_names) >= _MAX_NAMES:
                 self._clean_names.clear()
@@ -154,17 +161,21 @@ class Encoder:
                 return {"cost_usd": cost.normalize(), "cost_source": "table"}
         return {}
 
-    def _session(self, session: Session) -> bytes:
+    def _session(self, session: Session) -> _Envelope:
+        of_event, self._secrets = self._secrets, {}
         cleaned = {
             name: self._name(text, name) for name in SESSION_NAMES if (text := getattr(session, name)) is not None
         }
+        of_session, self._secrets = self._secrets, of_event
         fields = asdict(replace(session, **cleaned))
         wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self.host}
         encoded = b'",' + _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]
+        envelope = _Envelope(encoded, tuple(of_session.items()))
         if len(self._sessions) >= _MAX_SESSIONS:
             self._sessions.clear()
-        self._sessions[session] = encoded
-        return encoded
+        if len(encoded) <= _MAX_SESSION_BYTES:
+            self._sessions[session] = envelope
+        return envelope
 
     def _plan(self, kind: type[Event]) -> _Plan:
         tag = str(kind.__struct_config__.tag)
@@ -179,6 +190,13 @@ class Encoder:
             is_covered=issubclass(kind, CoveredUsage),
         )
         return plan
+
+
+class _Envelope(NamedTuple):
+    """A session as all of its events tell it, and the secrets that were taken out of it: rule, fingerprint, field."""
+
+    encoded: bytes
+    secrets: tuple[tuple[tuple[str, str], str], ...]
 
 
 class _Plan(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -265,3 +266,19 @@ def test_renamed_fields_keep_their_values_to_the_digit() -> None:
     assert renamed(encoded, {"cost_usd": "cost", "ok": "success"}) == (
         b'{"id":"x","cost":0.100000000,"total_tokens":12345678901234567890,"success":true,"text":"\xc3\xa9"}'
     )
+
+
+@pytest.mark.slow
+def test_names_of_a_million_characters_are_not_kept() -> None:
+    """A few thousand names are remembered for the next event: whoever writes the files may not fill the memory."""
+    one = encoder(Level.FULL)
+    tracemalloc.start()
+    for number in range(10):
+        name = f"{number} " + "branch " * 150_000
+        session = replace(SESSION, git_branch=name)
+        usage = replace(USAGE, session=session, model=name)
+        one.encode(usage, b"}")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < 8_000_000

@@ -108,6 +108,19 @@ def test_a_secret_in_a_folder_is_told_once() -> None:
     assert event["field"] == "cwd"
 
 
+def test_a_secret_in_a_folder_is_told_by_every_file_that_holds_it() -> None:
+    """Whichever is read first, and also if that one is read again: what a file tells is the same every time."""
+    session = Session(agent="acme", id="s1", cwd=f"/srv/{TOKEN}")
+    encoder = Encoder(host="mac", level=Level.NONE, redactor=Redactor(RULES), prices=None, key=b"k")
+    fields: list[list[str | None]] = []
+    for number in range(3):
+        event = Prompt(key=("s1", number), time=NOW, session=session, bytes=1, chars=1, sha256="0", text="hello")
+        encoder.encode(event, b"}")
+        fields.append([secret.field for secret in encoder.secrets(event)])
+
+    assert fields == [["cwd"]] * 3
+
+
 @pytest.mark.parametrize(("level", "count"), [(Level.FULL, 0), (Level.PREVIEW, 1), (Level.NONE, 2), (Level.RAW, 0)])
 def test_what_is_looked_at_is_what_the_level_shows(level: Level, count: int) -> None:
     """A preview is searched up to its cut, and nothing is searched where nothing is taken out."""
