@@ -27,25 +27,26 @@ class Connections(ServerState):
         super().__init__()
         self.max_connections = max_connections
         self.header_seconds = header_seconds
-        self.waiting: dict[Connection, asyncio.TimerHandle] = {}
+        self.waiting: dict[Connection, None] = {}
 
 
 class Connection(H11Protocol):
     """Closed when the head of a request does not come in time, or to make room for one that may be quicker."""
 
     server_state: Connections
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         state = self.server_state
-        self._wait()
+        self._look()
         if len(state.connections) <= state.max_connections:
             return
         slowest = next(iter(state.waiting))
         if slowest is self:
             self._say(TOO_MANY)
         else:
-            slowest._wait_no_more()
+            slowest._stop_waiting()
             slowest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -57,11 +58,11 @@ class Connection(H11Protocol):
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_no_more()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._wait_no_more()
+        self._stop_waiting()
         super().handle_websocket_upgrade(event)
 
     def shutdown(self) -> None:
@@ -81,18 +82,26 @@ class Connection(H11Protocol):
         return cycle is not None and not cycle.response_complete
 
     def _look(self) -> None:
+        """Whose turn it is: the client's, for a head or the rest of a body, or ours."""
+        if self.transport.is_closing():
+            return
+        if self._is_busy and not self.cycle.more_body:
+            self._stop_waiting()
+            return
+        self.server_state.waiting.setdefault(self)
         if self._is_busy:
-            self._wait_no_more()
-        elif self not in self.server_state.waiting and not self.transport.is_closing():
-            self._wait()
+            self._stop_timer()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.server_state.header_seconds, self.transport.close)
 
-    def _wait(self) -> None:
-        state = self.server_state
-        state.waiting[self] = self.loop.call_later(state.header_seconds, self.transport.close)
+    def _stop_waiting(self) -> None:
+        self.server_state.waiting.pop(self, None)
+        self._stop_timer()
 
-    def _wait_no_more(self) -> None:
-        if (timer := self.server_state.waiting.pop(self, None)) is not None:
-            timer.cancel()
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _say(self, answer: bytes) -> None:
         self.transport.write(answer)

@@ -94,6 +94,20 @@ async def test_above_the_limit_the_slowest_connection_goes() -> None:
     assert (answer.status, third.status) == (201, 200)
 
 
+async def test_half_a_body_keeps_no_place() -> None:
+    """Else as many clients as there are places could shut out all others, each with a byte now and then."""
+    async with receiving(Acme(), limits=Limits(max_connections=3)) as posted:
+        slow = [await asyncio.open_connection("127.0.0.1", posted.port) for _ in range(3)]
+        for _, writer in slow:
+            writer.write(request("POST", "/notes", b"{", Content_Length="99"))
+        statuses = [(await exchange(posted.port, request("POST", "/notes", NOTE))).status for _ in range(5)]
+        rest = await until_ended(slow[0][0])
+        for _, writer in slow:
+            writer.close()
+
+    assert (statuses, rest) == ([201] * 5, b"")
+
+
 async def test_when_all_connections_work_the_next_is_told() -> None:
     """In order: those that are served are not ended for one that has asked for nothing yet."""
     acme = Acme()
