@@ -98,6 +98,8 @@ class World:
             return
         machine = self.machine
         environment = machine.env() | {"FAULT_CLOCK": str(self.clock), "FAULT_STEP": step}
+        # Under a limit on file sizes Python leaves half a compiled module behind, and does not start any more.
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         if found := os.environ.get("PYTHONPATH"):
             environment["PYTHONPATH"] = found
         self._is_doomed = bool(step)
