@@ -197,9 +197,9 @@ def status(as_json: bool, **options: Any) -> None:
     sys.exit(Exit.PROBLEM if report.problems else Exit.OK)
 
 
-@cli.command(short_help="List the sources and sinks with their options.")
+@cli.command(short_help="List sources, sinks and receivers, with options.")
 def plugins() -> None:
-    """List the installed sources and sinks with their options, and the broken ones with their reason."""
+    """List the installed sources, sinks and receivers with their options, the broken ones with their reason."""
     from forwarder.app.listing import plugin_lines
 
     for line in plugin_lines():

@@ -65,6 +65,21 @@ async def test_a_request_may_take_longer_than_its_head() -> None:
         assert (await asked).status == 200
 
 
+async def test_a_body_may_take_longer_than_a_head() -> None:
+    """It has a limit of its own."""
+    async with receiving(Acme(), limits=Limits(header_seconds=0.02)) as posted:
+        reader, writer = await asyncio.open_connection("127.0.0.1", posted.port)
+        writer.write(request("POST", "/notes", NOTE)[: -len(NOTE)])
+        later, idle = await asyncio.open_connection("127.0.0.1", posted.port)
+        await until_ended(later)
+        writer.write(NOTE)
+        answer = await reply(reader)
+        for one in (writer, idle):
+            one.close()
+
+    assert answer.status == 201
+
+
 @pytest.mark.slow
 async def test_200_slow_clients_do_not_delay_a_healthy_one() -> None:
     """Heads and bodies that never end wait beside it; it is answered while none of them is."""
