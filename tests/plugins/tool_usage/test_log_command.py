@@ -98,17 +98,14 @@ def test_a_start_and_its_end(call: Call, log_file: Path) -> None:
 def test_the_start_is_found_among_other_lines(call: Call, log_file: Path) -> None:
     """Bad ones, and such that only mention the id."""
     id = call("start", "--name", "sync").output.strip()
-    with log_file.open("a") as file:
-        file.write(f'{{"{id}"\n{{"name":"{id}","ts":"no"}}\n')
-    call("start", "--name", "other", "--task", id)
+    start = log_file.read_text()
+    other = start.replace(f'"invocation_id":"{id}"', f'"task_id":"{id}"').replace("sync", "other")
+    log_file.write_text(f'{other}{{"{id}"\n{{"name":"{id}","ts":"no"}}\n{start}')
+    done = call("finish", id, "--status", "cancelled")
+    end = json.loads(log_file.read_text().splitlines()[-1])
 
-    assert call("finish", id, "--status", "cancelled").exit_code == 0
-    assert lines_of(log_file, id) == ["started", "cancelled"]
-
-
-def lines_of(path: Path, id: str) -> list[str]:
-    whole = [line for line in path.read_text().splitlines() if f'"invocation_id":"{id}"' in line]
-    return [json.loads(line)["status"] for line in whole]
+    assert done.exit_code == 0
+    assert (end["name"], end["status"], end["invocation_id"]) == ("sync", "cancelled", id)
 
 
 def test_secrets_are_taken_out_of_an_error(call: Call, log_file: Path) -> None:

@@ -127,5 +127,5 @@ def test_a_report_is_of_the_log_and_of_all_agents(tracker: Tracker) -> None:
 def groups(tracker: Tracker, *arguments: str) -> dict[str, tuple[int, int]]:
     """Of each name how often it was called and how often that failed."""
     done = forwarder(tracker, "report", "tools", "--config", "config.toml", "--format", "json", *arguments)
-    report = json.loads(done.stdout) if done.stdout else {"groups": []}
+    report: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"groups": []}
     return {one["value"]: (one["count"], one["failed"]) for one in report["groups"]}

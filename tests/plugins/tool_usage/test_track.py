@@ -65,9 +65,10 @@ def test_a_signal_that_only_we_get_is_passed_on(tracker: Tracker, name: str) -> 
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(getattr(signal, name))
     assert process.stdout.readline() == b"got it\n"
-    process.communicate(b"\n", timeout=30)
+    process.send_signal(signal.SIGALRM)
 
-    assert process.returncode == 41
+    assert process.wait(30) == 41
+    process.communicate()
 
 
 def test_a_terminal_interrupts_the_command_once(tracker: Tracker) -> None:
@@ -78,7 +79,7 @@ def test_a_terminal_interrupts_the_command_once(tracker: Tracker) -> None:
     read_until(controller, b"ready")
     os.write(controller, b"\x03")
     read_until(controller, b"got it")
-    os.write(controller, b"\n")
+    process.send_signal(signal.SIGALRM)
 
     assert process.wait(30) == 41
     os.close(controller)
@@ -380,14 +381,13 @@ def test_nothing_slow_is_imported(tracker: Tracker) -> None:
 
 
 def test_a_tracked_command_takes_little_longer(tracker: Tracker) -> None:
-    """60 milliseconds at most, start of the interpreter included; the best of some, for a busy machine."""
-    argvs = (["true"], tracker.argv("true"))
-    best = [min(milliseconds(argv, tracker) for _ in range(20)) for argv in argvs]
+    """60 milliseconds at most, start of the interpreter included; of a processor's time, since other tests run too."""
+    best = [min(milliseconds(argv, tracker) for _ in range(15)) for argv in (["true"], tracker.argv("true"))]
 
     assert best[1] - best[0] < 60
 
 
 def milliseconds(argv: list[str], tracker: Tracker) -> float:
-    start = time.perf_counter()
-    subprocess.run(argv, env=tracker.env(), check=True)
-    return (time.perf_counter() - start) * 1000
+    process = subprocess.Popen(argv, env=tracker.env())
+    _, process.returncode, usage = os.wait4(process.pid, 0)
+    return (usage.ru_utime + usage.ru_stime) * 1000
