@@ -15,7 +15,7 @@ from typing import Any
 
 FORWARDER = str(Path(sys.executable).with_name("forwarder"))
 
-# Says that it is ready and that a signal came; SIGALRM, or half a minute, ends it with 40 and the number of those signals.
+# Says that it is ready and that a signal came; SIGALRM, or half a minute, ends it with 40 and the number of them.
 # The handler in C leaves a byte of each, while of two that come at once Python's own may notice only one.
 COUNTING = """
 import os, signal, sys
