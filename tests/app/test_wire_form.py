@@ -45,9 +45,9 @@ def misfits(schema: dict[str, Any], value: Any, where: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", ["full", "preview", "none"])
-def test_every_event_fits_the_schema(tmp_path: Path, level: str) -> None:
-    """What is promised to consumers is what arrives, at every level of redaction."""
+@pytest.mark.parametrize(("level", "count"), [("full", 64), ("preview", 68), ("none", 68)])
+def test_every_event_fits_the_schema(tmp_path: Path, level: str, count: int) -> None:
+    """What is promised to consumers is what arrives, at every level of redaction: without content no secret in it."""
     for line in load(tmp_path / "home", start=datetime(2026, 5, 1, tzinfo=UTC), speed=None).lines:
         line.path.parent.mkdir(parents=True, exist_ok=True)
         with line.path.open("a") as file:
@@ -59,7 +59,7 @@ def test_every_event_fits_the_schema(tmp_path: Path, level: str) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
 
     types = json_schema()["$defs"]
-    assert len(events) == 56
+    assert len(events) == count
     assert [one for event in events for one in misfits(types[event["type"]], event, event["type"])] == []
 
 
