@@ -178,8 +178,10 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # `TOMLDecodeError`, or a number of thousands of digits
         raise ConfigError(f"{path.name}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path.name}: lists or tables are nested too deeply in each other") from error
 
 
 def _settings(table: Table, *, path: Path | None, at_most: str | None) -> Settings:

@@ -57,6 +57,8 @@ class Table:
         return tuple(map(self._path, self.texts(key)))
 
     def _path(self, text: str) -> Path:
+        if "\0" in text:
+            raise ValueError("has a NUL character, which no path can have")
         try:
             return self._folder / Path(text).expanduser()
         except RuntimeError as error:  # a user that the system does not know

@@ -91,11 +91,19 @@ class Rules:
         try:
             content = source.read_bytes() if isinstance(source, Path) else source
             file = msgspec.convert(tomllib.loads(content.decode()), _File)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
             raise ConfigError(f"{name}: not a rule file in gitleaks' format: {error}") from error
         folder = source.parent if isinstance(source, Path) else Path()
-        base = cls.from_toml(folder / file.extend.path, _depth=_depth + 1) if _follows(file, _depth) else cls()
+        base = cls._extended_by(name, folder / file.extend.path, _depth + 1) if _follows(file, _depth) else cls()
         return base._extended(file, name, _depth)
+
+    @classmethod
+    def _extended_by(cls, name: str, path: Path, depth: int) -> Rules:
+        """The rules that the file called `name` extends."""
+        try:
+            return cls.from_toml(path, _depth=depth)
+        except ConfigError as error:
+            raise ConfigError(f"{name}, [extend]: {error}") from error
 
     def _extended(self, file: _File, name: str, depth: int) -> Rules:
         """The rules of the file added to these, which it extends; a rule of both changes what it states."""

@@ -116,6 +116,9 @@ def test_every_part_of_a_file_is_read(write: Path) -> None:
         ("[sinks.a]\nbatch_bytes = 0", "[sinks.a]: batch_bytes wants at least 1 byte"),
         ("state_dir = '~nobody-at-all/x'", 'state_dir names a home that does not exist: "~nobody-at-all/x"'),
         ("a = \n", "config.toml: not TOML: Invalid value (at line 1"),
+        (f"a = {'9' * 5000}", "config.toml: not TOML: Exceeds the limit"),
+        (f"a = {'[' * 5000}", "config.toml: lists or tables are nested too deeply in each other"),
+        ('state_dir = "a\\u0000b"', "config.toml: state_dir has a NUL character, which no path can have"),
         ("[[redaction_rules]]\n[sinks.a]\nagents = [1]", "[sinks.a]: agents wants text, not a whole number"),
     ],
 )

@@ -171,3 +171,19 @@ def test_a_missing_rule_file_is_refused(tmp_path: Path) -> None:
     """A path with a typing error must not mean fewer rules."""
     with pytest.raises(ConfigError, match="nowhere"):
         Rules.from_toml(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[extend]\npath = "\\u0000"',
+        b"title = " + b"[" * 5000,
+        b"title = " + b"9" * 5000,
+        b'[extend]\npath = "gone.toml"',
+    ],
+    ids=["NUL", "nested", "number", "gone"],
+)
+def test_a_file_that_cannot_be_read_is_named_whatever_is_wrong(content: bytes) -> None:
+    """Also when it is one that this file extends: the user knows the one that he wrote down."""
+    with pytest.raises(ConfigError, match=r"ours\.toml.*: not a rule file"):
+        Rules.from_toml(content, origin="ours.toml")
