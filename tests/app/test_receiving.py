@@ -73,6 +73,12 @@ def note(text: str) -> Event:
     return Notification(key=(text,), time=datetime(2026, 1, 1, tzinfo=UTC), session=session, kind="note", message=text)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that other tests use as well may take its time."""
+    monkeypatch.setattr(receiving, "PATIENCE_SECONDS", 60.0)
+
+
 @pytest.fixture
 async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Scene]:
     clock = ManualClock()
@@ -151,11 +157,11 @@ async def test_a_full_journal_refuses_until_a_sink_has_taken_some(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the word to come again; nothing of what was refused arrives later by itself."""
-    monkeypatch.setattr(receiving, "PATIENCE_SECONDS", 0.02)
     while not scene.journal.is_full:
         await scene.post(f"filling {scene.journal.last}")
     before = scene.journal.last
-    with pytest.raises(Refused, match="the journal is full") as refused:
+    with monkeypatch.context() as patch, pytest.raises(Refused, match="the journal is full") as refused:
+        patch.setattr(receiving, "PATIENCE_SECONDS", 0.02)
         await scene.post("too much")
     await scene.journal.move("a", Cursor(before, before))
     new = await scene.post("too much")
