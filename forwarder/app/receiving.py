@@ -18,7 +18,7 @@ from forwarder.pipeline.sightings import Sightings
 from forwarder.receiver import Accept, Request
 from forwarder.sink import ID_END, ID_START
 
-PATIENCE_SECONDS = 2.0  # for room in the journal; clients of such servers wait between 1 and 10 s for an answer
+PATIENCE_SECONDS = 5.0  # for room in the journal and a slow disk; clients wait between 1 and 10 s for an answer
 RETRY_SECONDS = 5.0  # after which a client is asked to come again
 WAITING_BYTES = 16 << 20  # of events in memory; beyond them a client is asked to come again at once
 ENCODED_AT_ONCE = 100  # events; then other requests get their turn
