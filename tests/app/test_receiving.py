@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,9 @@ from forwarder.pipeline.rules import Rules
 from forwarder.testing import ManualClock
 
 TOKEN = "ghp_" + "Zc9bQ7rT2yVx4Lm8Np6Kd3Hs5Jw1Gf0Ae9Ru"
+
+
+builtin = cache(Rules.load_builtin)  # they take half a second to compile
 
 
 class Disk(Journal):
@@ -48,7 +52,7 @@ class Scene:
     tasks: list[asyncio.Task[None]]
 
     def __init__(self, journal: Disk, clock: ManualClock, on_full: Literal["wait", "drop"] = "wait") -> None:
-        redactor = Redactor(Rules.load_builtin())
+        redactor = Redactor(builtin())
         encoder = Encoder(host="box", level=Level.PREVIEW, redactor=redactor, prices=None, key=b"k" * 32)
         self.journal = journal
         self.encoder = encoder
