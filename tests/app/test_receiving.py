@@ -27,7 +27,10 @@ from forwarder.testing import ManualClock
 TOKEN = "ghp_" + "Zc9bQ7rT2yVx4Lm8Np6Kd3Hs5Jw1Gf0Ae9Ru"
 
 
-builtin = cache(Rules.load_builtin)  # they take half a second to compile
+@cache
+def builtin() -> Redactor:
+    """One for all tests: it takes half a second to compile."""
+    return Redactor(Rules.load_builtin())
 
 
 class Disk(Journal):
@@ -52,7 +55,7 @@ class Scene:
     tasks: list[asyncio.Task[None]]
 
     def __init__(self, journal: Disk, clock: ManualClock, on_full: Literal["wait", "drop"] = "wait") -> None:
-        redactor = Redactor(builtin())
+        redactor = builtin()
         encoder = Encoder(host="box", level=Level.PREVIEW, redactor=redactor, prices=None, key=b"k" * 32)
         self.journal = journal
         self.encoder = encoder
