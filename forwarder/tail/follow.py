@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
@@ -16,15 +14,12 @@ from forwarder.source import Quiet, Record, Vanished
 from forwarder.tail.beats import Beats, Key
 from forwarder.tail.compression import translated
 from forwarder.tail.index import StreamIndex
-from forwarder.tail.stream import Chunk, OpenStream, check_name, open_stream
-from forwarder.tail.whole import OpenWhole
+from forwarder.tail.stream import Chunk, OpenStream, open_stream, regular
+from forwarder.tail.wholes import Wholes
 
 MAX_OPEN = 64  # while more live files than this take turns, they are closed in between: often 1,024 may be open
 WHOLE_AT_ONCE = 64  # small files that are read in one turn of a thread: the turn costs more than a file
 LIVE_BACKLOG_BYTES = 4 << 20  # a file with more unread than this is history, whoever wrote to it last
-
-
-Opened = OpenStream | OpenWhole
 
 
 class File(NamedTuple):
@@ -53,15 +48,16 @@ class Follower:
     ) -> None:
         """`is_whole` and `gist` are what the file's source says of it."""
         self.index = index
-        self._now = clock.now
+        self._clock = clock
         self._is_whole = is_whole
         self._max_line_bytes = max_line_bytes
         self._on_problem = on_problem
-        self._live: OrderedDict[File, Opened | None] = OrderedDict()
-        self._history: OrderedDict[File, Opened | None] = OrderedDict()
+        self._live: OrderedDict[File, OpenStream | None] = OrderedDict()
+        self._history: OrderedDict[File, OpenStream | None] = OrderedDict()
         self._notices: deque[tuple[File, Quiet]] = deque()
         self._ready: deque[Chunk] = deque()
         self.beats = Beats(gist, max_bytes=max_line_bytes, clock=clock)
+        self._wholes = Wholes(index, self.beats, max_bytes=max_line_bytes, clock=clock)
         self._held: set[File] = set()
         self._reading = asyncio.Lock()
         self._reported = asyncio.Event()
@@ -132,7 +128,7 @@ class Follower:
             if self._ready:
                 return self._ready.popleft()
             if self._notices:
-                self._hand_out(self._notice(*self._notices.popleft()))
+                self._hand_out(self._wholes.notice(*self._notices.popleft()))
             elif queue:
                 file, opened = queue.popitem(last=False)
                 if opened is None and self._is_whole(file):
@@ -146,23 +142,13 @@ class Follower:
                 await self._reported.wait()
         return None
 
-    def _notice(self, file: File, notice: Vanished | Quiet) -> list[Chunk]:
-        """The notice, behind what the file said last; if it says the same again, that is news."""
-        row = self.index.known(file.source, file.path)
-        if row is None:
-            return []
-        record = Record(b"", 0, 0, row.head, read_at=self._now(), notice=notice)
-        said = self.beats.flush(file)
-        self.beats.forget(file)
-        return [*said, Chunk(row, [record], is_restarted=False)]
-
     def _hand_out(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
             if not chunk.records or chunk.records[-1].notice is None:
                 self.index.update(chunk.row)
         self._ready += chunks
 
-    def _more_whole(self, queue: OrderedDict[File, Opened | None]) -> Iterator[File]:
+    def _more_whole(self, queue: OrderedDict[File, OpenStream | None]) -> Iterator[File]:
         """Files that are one record and wait next: many are small, so they share a thread's turn."""
         for _ in range(WHOLE_AT_ONCE - 1):
             file = next(iter(queue), None)
@@ -174,35 +160,17 @@ class Follower:
     async def _read_whole(self, files: list[File]) -> None:
         async with self._reading:
             wanted = [file for file in files if file not in self._held]
-            found = await asyncio.to_thread(lambda: [self._whole_blocking(file) for file in wanted])
-        for file, chunks in zip(wanted, found, strict=True):
-            match chunks:
+            found = await asyncio.to_thread(self._wholes.read, wanted, is_ending=self._is_ending)
+        for file, said in zip(wanted, found, strict=True):
+            match said:
                 case FileNotFoundError():
-                    self._hand_out(self._notice(file, Vanished(self._now())))
-                    self.beats.forget(file)
+                    self._hand_out(self._wholes.notice(file, Vanished(self._clock.now())))
                 case Exception():
-                    self._on_problem(file, chunks)
+                    self._on_problem(file, said)
                 case _:
-                    self._hand_out(chunks)
+                    self._hand_out(said)
 
-    def _whole_blocking(self, file: File) -> list[Chunk] | OSError | ForwarderError:
-        try:
-            with translated(file.path):
-                if file in self.beats:
-                    return self.beats.read(file)
-                opened = self._open(file)
-                try:
-                    chunk = self._chunk(opened)
-                finally:
-                    opened.close()
-        except (OSError, ForwarderError) as error:
-            return error
-        if chunk is None:
-            return []
-        self.beats.begin(file, chunk)
-        return [chunk]
-
-    async def _read(self, file: File, opened: Opened | None) -> Chunk | None:
+    async def _read(self, file: File, opened: OpenStream | None) -> Chunk | None:
         async with self._reading:
             if file not in self._held:
                 return await self._read_on(file, opened)
@@ -210,7 +178,7 @@ class Follower:
             opened.close()
         return None
 
-    async def _read_on(self, file: File, opened: Opened | None) -> Chunk | None:
+    async def _read_on(self, file: File, opened: OpenStream | None) -> Chunk | None:
         try:
             opened, chunk = await asyncio.to_thread(self._read_blocking, file, opened)
         except FileNotFoundError:
@@ -224,7 +192,7 @@ class Follower:
             self._put_back(file, opened)
         return chunk
 
-    def _read_blocking(self, file: File, opened: Opened | None) -> tuple[Opened | None, Chunk | None]:
+    def _read_blocking(self, file: File, opened: OpenStream | None) -> tuple[OpenStream | None, Chunk | None]:
         with translated(file.path):
             opened = opened or self._open(file)
             try:
@@ -237,31 +205,22 @@ class Follower:
                 opened.close()
                 raise
         if chunk is None:
-            if isinstance(opened, OpenStream):
-                self.index.saw(opened.seen())
+            self.index.saw(opened.seen())
             opened.close()
             return None, None
         return opened, chunk
 
-    def _open(self, file: File) -> Opened:
-        check_name(file.path)
-        found = os.stat(file.path)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{file.path} is not a regular file")
-        if self._is_whole(file):
-            row = self.index.by_path(file.source, file.path, found)
-            return OpenWhole(row, file.path, max_bytes=self._max_line_bytes, now=self._now)
-        return open_stream(
-            file.path, self.index.find(file.source, file.path, found), max_line_bytes=self._max_line_bytes
-        )
+    def _open(self, file: File) -> OpenStream:
+        candidates = self.index.find(file.source, file.path, regular(file.path))
+        return open_stream(file.path, candidates, max_line_bytes=self._max_line_bytes)
 
-    def _chunk(self, opened: Opened) -> Chunk | None:
+    def _chunk(self, opened: OpenStream) -> Chunk | None:
         chunk = opened.read()
         if chunk is None and self._is_ending and opened.has_rest:
             return opened.read_last()
         return chunk
 
-    def _put_back(self, file: File, opened: Opened) -> None:
+    def _put_back(self, file: File, opened: OpenStream) -> None:
         """More to read: a live file goes to the end of its queue, a long read goes on where it is."""
         backlog = opened.backlog()
         if backlog == 0:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -210,6 +211,15 @@ def check_name(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise OSError("its name is not UTF-8; rename it") from error
+
+
+def regular(path: Path) -> os.stat_result:
+    """What the file at `path` is. Raises `OSError` unless it is a regular one with a name that can be written down."""
+    check_name(path)
+    found = os.stat(path)
+    if not S_ISREG(found.st_mode):
+        raise OSError(f"{path} is not a regular file")
+    return found
 
 
 def skipped(row: StreamRow) -> StreamRow:

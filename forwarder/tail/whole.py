@@ -29,8 +29,6 @@ class OpenWhole:
     A content that does not end as its JSON began is half-written: it waits, and `has_rest` is true.
     """
 
-    is_stale = False
-
     def __init__(self, row: StreamRow, path: Path, *, max_bytes: int, now: Callable[[], datetime]) -> None:
         """`now` is the wall clock. Raises `OSError` when the file cannot be read."""
         self.row = row
@@ -59,10 +57,6 @@ class OpenWhole:
         """The content as it is, for a file that will not change any more."""
         self.has_rest = False
         return self._chunk(*self._content())
-
-    def backlog(self) -> int:
-        """Nothing: each change is reported anew."""
-        return 0
 
     def close(self) -> None:
         """Close the file; the object cannot be used any more."""

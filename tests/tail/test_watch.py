@@ -49,6 +49,14 @@ class Watching:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def until_polled(self, clock: ManualClock, *names: str) -> None:
+        """Let time pass until these were reported."""
+        async with asyncio.timeout(10):
+            while not self.seen.issuperset(names):
+                await clock.skip()
+                self._changed.clear()
+                await asyncio.wait([asyncio.create_task(self._changed.wait())], timeout=0.01)
+
     async def until_watched(self, folder: Path) -> None:
         """Events arrive from here on: a file is touched until one does."""
         probe = folder / "probe.jsonl"
@@ -339,20 +347,16 @@ async def test_a_folder_of_steady_files_is_looked_into_by_the_clock(
     watching.seen.clear()
     polled.write_bytes(b"{ }")
     polled.with_name("other.jsonl").write_bytes(b"{}")
-    for _ in range(20):
-        await clock.skip()
 
-    await watching.until_seen("steady.jsonl", "other.jsonl")
+    await watching.until_polled(clock, "steady.jsonl", "other.jsonl")
 
 
 async def test_a_steady_file_that_goes_is_told(watching: Watching, polled: Path, clock: ManualClock) -> None:
     """Whoever waits for its next change has to hear so."""
     watching.seen.clear()
     polled.unlink()
-    for _ in range(20):
-        await clock.skip()
 
-    await watching.until_seen("steady.jsonl")
+    await watching.until_polled(clock, "steady.jsonl")
 
 
 async def test_a_folder_that_is_steady_no_more_gets_events_again(
