@@ -23,21 +23,22 @@ class Folder:
         self.newest = 0  # modification time of the youngest file: most folders hold only old ones
         self.folders: list[str] = []
         self.gone: set[str] = set()  # paths of folders that were there before the last look
-        self.gone_files: set[str] = set()  # names
+        self.gone_files: set[str] = set()  # names of files that went since somebody took note, who empties it
         self.files: dict[str, tuple[int, int, int]] = {}  # name: inode, size, modification time in ns
 
     def look(self, path: str, *, now: float) -> bool:
         """Read the names again if the folder's own time changed; return whether it did."""
         mtime = os.stat(path).st_mtime_ns
-        self.gone, self.gone_files = set(), set()
+        self.gone = set()
         if mtime == self.mtime:
             return False
         with os.scandir(path) as entries:
             found = list(entries)
         folders = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
         names = {entry.name for entry in found if not entry.is_dir()}
-        self.gone_files = self.files.keys() - names
-        changed = {name + suffix for name in self.gone_files for suffix in COMPRESSED_SUFFIXES}
+        gone_files = self.files.keys() - names
+        self.gone_files = (self.gone_files | gone_files) - names
+        changed = {name + suffix for name in gone_files for suffix in COMPRESSED_SUFFIXES}
         self.files = {name: _UNSEEN if name in changed else self.files.get(name, _UNSEEN) for name in names}
         self.gone.update(set(self.folders).difference(folders))
         self.folders = folders

@@ -164,7 +164,7 @@ class Watch:
                 continue  # it went; the roots are looked at anyway
             is_turn = {name for name in folder.files if hash(name) % POLL_TURNS == turn % POLL_TURNS}
             names = [name for name in folder.files if name in is_turn or f"{path}/{name}" not in steady]
-            gone = (f"{path}/{name}" for name in folder.gone_files)
+            gone, folder.gone_files = [f"{path}/{name}" for name in folder.gone_files], set()
             for changed in (*gone, *folder.changed_among(names, path)):
                 found.extend(self._wanted(changed))
         return found
@@ -235,6 +235,7 @@ class Watch:
             folders += folder.folders
             is_turn = is_full or names_changed or hash(path) % SHARES == self._turn % SHARES
             if path not in self._polled:
+                folder.gone_files.clear()
                 yield from folder.changed_files(path, now=now, is_turn=is_turn)
 
 
