@@ -62,7 +62,7 @@ def make_sources(settings: Settings) -> dict[str, Source[Any]]:
     return {name: make_source(one) for name, one in (settings.sources or available_sources()).items()}
 
 
-def open_journal(settings: Settings, clock: Clock) -> Journal:
+def open_journal(settings: Settings, clock: Clock, redactor: Redactor) -> Journal:
     """The journal in the state folder, for the configured sinks; enter it to open it."""
     kept = settings.journal
     return Journal(
@@ -72,6 +72,7 @@ def open_journal(settings: Settings, clock: Clock) -> Journal:
         keep_seconds=kept.keep_seconds,
         remember_seconds=kept.remember_seconds,
         clock=clock,
+        path_of=str if loosest(settings.sinks.values()) is Level.RAW else redactor.path,
     )
 
 

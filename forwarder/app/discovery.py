@@ -13,6 +13,7 @@ from forwarder.app.committing import Committer
 from forwarder.clock import Clock
 from forwarder.errors import ForwarderError
 from forwarder.journal import Changes, Journal, StreamRow
+from forwarder.pipeline.redaction import REDACTED
 from forwarder.tail.compression import COMPRESSED_SUFFIXES
 from forwarder.tail.follow import File, Follower
 from forwarder.tail.index import StreamIndex
@@ -83,8 +84,12 @@ async def _skip(files: Sequence[File], index: StreamIndex, follower: Follower) -
 
 
 def gone_for_good(rows: Iterable[StreamRow], before: float) -> list[int]:
-    """Streams whose files do not exist any more and were last changed before that time, in seconds. Blocks."""
-    return [row.id for row in rows if row.time < before and not os.path.exists(row.path)]
+    """Streams whose files do not exist any more and were last changed before that time, in seconds. Blocks.
+
+    Of a path that had a secret in it nobody can say where it is.
+    """
+    old = (row for row in rows if row.time < before and REDACTED not in row.path)
+    return [row.id for row in old if not os.path.exists(row.path)]
 
 
 def _is_read(row: StreamRow, path: Path, stat: os.stat_result) -> bool:

@@ -110,7 +110,7 @@ class Forwarding:
     async def run(self) -> Exit:
         """Open the journal and the sinks, work until asked to stop, then drain."""
         async with AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(open_journal(self._settings, self._clock))
+            journal = await stack.enter_async_context(open_journal(self._settings, self._clock, self._redactor))
             delivery = await stack.enter_async_context(
                 delivering(
                     self._sinks,

@@ -128,7 +128,7 @@ class Replaying:
         redactor = make_redactor(settings)
         (name,) = settings.sinks
         async with AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(open_journal(settings, clock))
+            journal = await stack.enter_async_context(open_journal(settings, clock, redactor))
             delivery = await stack.enter_async_context(
                 delivering(
                     {name: self._sink}, settings.sinks, journal=journal, redactor=redactor, clock=clock, stop=self._stop

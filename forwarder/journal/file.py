@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from forwarder.journal import letters, sessions
@@ -30,7 +31,9 @@ class JournalFile:
     Raises `JournalDamaged` when it is broken, `sqlite3.OperationalError` when the disk is full.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name_of: Callable[[str], str] = str) -> None:
+        """`name_of` makes a file's path such as it may be kept."""
+        self._name_of = name_of
         self._path = folder / FILE_NAME
         self._connection = connect(folder)
         try:
@@ -96,9 +99,9 @@ class JournalFile:
                     "INSERT OR REPLACE INTO notes VALUES ('last', ?)", (b"%d" % (first + len(lines) - 1),)
                 )
             if changes.checkpoints:
-                rows = [tuple(getattr(one, name) for name in _STREAM) for one in changes.checkpoints.values()]
+                rows = [self._row(one) for one in changes.checkpoints.values()]
                 connection.executemany(_SAVE_STREAM, rows)
-            letters.bury(connection, changes.dead_letters)
+            letters.bury(connection, [self._letter(one) for one in changes.dead_letters])
             if len(lines) == len(changes.lines):
                 letters.settle(connection, changes.settled)
             else:
@@ -107,6 +110,13 @@ class JournalFile:
                 sessions.update(connection, changes.sessions, now=now)
         self.last += len(lines)
         return Block(first, lines)
+
+    def _row(self, checkpoint: StreamRow) -> tuple[object, ...]:
+        row = {name: getattr(checkpoint, name) for name in _STREAM}
+        return tuple((row | {"path": self._name_of(checkpoint.path)}).values())
+
+    def _letter(self, letter: DeadLetter) -> DeadLetter:
+        return letter if letter.file is None else replace(letter, file=self._name_of(letter.file))
 
     def read(self, after: int, limit_bytes: int) -> list[Block]:
         """The events behind the sequence number `after`: at least one batch, about `limit_bytes` at most."""

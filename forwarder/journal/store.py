@@ -42,7 +42,10 @@ class Journal:
         keep_seconds: float,
         remember_seconds: float,
         clock: Clock,
+        path_of: Callable[[str], str] = str,
     ) -> None:
+        """`path_of` makes a file's path such as it may be kept."""
+        self._path_of = path_of
         self.max_bytes = max_bytes
         self.bytes = 0
         self.last = 0  # the sequence number of the newest event; the first has 1
@@ -76,7 +79,7 @@ class Journal:
             self._thread.shutdown()
 
     def _open(self) -> None:
-        self._file = JournalFile(self.folder)
+        self._file = JournalFile(self.folder, self._path_of)
         try:
             self._load()
         except BaseException:

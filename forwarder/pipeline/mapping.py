@@ -15,11 +15,13 @@ from forwarder.errors import RecordError, RecordTooLong, UnknownRecord
 from forwarder.events import Event, Gap, Key, SecretFound, Session, UnknownRecordSeen
 from forwarder.journal import DeadLetter, SessionRow
 from forwarder.pipeline.encoding import Encoder, origin_maker
-from forwarder.pipeline.redaction import Level, Redactor
+from forwarder.pipeline.redaction import LONGEST_HEAD, Level, Redactor
+from forwarder.pipeline.remembering import without_secrets
 from forwarder.pipeline.sightings import Sightings
 from forwarder.source import Expectation, Record, Source
 
-HEAD_KEPT = 1024  # bytes of a bad record that are looked at for the dead letter; the file still has all of it
+HEAD_KEPT = 1024  # characters of a bad record that the dead letter keeps; the file still has all of it
+KIND_KEPT = 200  # characters of an unknown kind
 KINDS_KEPT = 64  # unknown kinds remembered per stream; more is not drift but garbage
 
 SECRETS_KEPT = 64  # remembered per stream as told; each is saved with every checkpoint
@@ -84,7 +86,11 @@ class Mapper:
         return text if self._level is Level.RAW else self._redactor.name(text)
 
     def state(self) -> bytes:
-        """What `restore` needs to go on behind the last record mapped."""
+        """What `restore` needs to go on behind the last record mapped. It is to be saved: it holds no secrets."""
+        state = self._snapshot()
+        return state if self._level is Level.RAW else without_secrets(state, self._redactor.secretless)
+
+    def _snapshot(self) -> bytes:
         return msgspec.msgpack.encode(self._saved)
 
     def restore(self, state: bytes) -> bool:
@@ -103,7 +109,7 @@ class Mapper:
 
     def map(self, records: Sequence[Record], *, skip_until: int = 0) -> Mapped:
         """The events of the records; those of records that begin before `skip_until` only change the state."""
-        mapped, start, before = Mapped(), 0, self.state()
+        mapped, start, before = Mapped(), 0, self._snapshot()
         sightings = Sightings()
         for position, record in enumerate(records):
             is_wanted = record.offset >= skip_until
@@ -116,7 +122,7 @@ class Mapper:
                 self._put_back(before, records[start:position])
                 if is_wanted:
                     self._explain(record, error, mapped)
-                start, before = position + 1, self.state()
+                start, before = position + 1, self._snapshot()
         mapped.sessions += sightings.rows(self._name_of)
         return mapped
 
@@ -177,7 +183,7 @@ class Mapper:
                 mapped.dead_letters.append(self._dead_letter(record, error))
 
     def _count_unknown(self, record: Record, kind: str, mapped: Mapped) -> None:
-        kind = kind[:200]
+        kind = kind[:KIND_KEPT] if self._level is Level.RAW else self._redactor.head(kind, KIND_KEPT)
         seen = self._saved.unknown
         if kind in seen:
             seen[kind] += 1
@@ -226,8 +232,6 @@ class Mapper:
             limited=f"dead letters of {self._name}",
             file=str(self.path),
         )
-        head = record.line[:HEAD_KEPT].decode("utf-8", "replace")
-        kept = self._redactor.content(head, self._level) or ""
         return DeadLetter(
             time=self._now().timestamp(),
             source=self._name,
@@ -235,5 +239,12 @@ class Mapper:
             offset=record.offset,
             size=record.size,
             reason=self._redactor.scrub(reason),
-            body=kept.encode(),
+            body=self._kept(record).encode(),
         )
+
+    def _kept(self, record: Record) -> str:
+        """The beginning of a bad record as the level allows it: cut behind the redactor, as everything is."""
+        text = record.line[:LONGEST_HEAD].decode("utf-8", "replace")
+        if self._level is Level.NONE:
+            return self._redactor.head(text, HEAD_KEPT)
+        return (self._redactor.content(text, self._level) or "")[:HEAD_KEPT]

@@ -32,6 +32,7 @@ REACH = 352  # bytes: 256, to which tests hold every built-in rule, in base64
 WINDOW = 384  # characters: the preview, 256, and some room so that one short secret needs no second look
 SEARCHED = 512  # characters: the same with the reach in base64, for the few texts that are searched
 LONGEST_RUN = 4096  # characters: keys and passwords are shorter, and images in base64 must not cost much more
+LONGEST_HEAD = 1 << 16  # characters that are scrubbed for the first few: ten times what a key in escapes takes
 LONGEST_NAME = 1024  # characters of a name that is kept in memory for the next time
 
 _BLANK = re.compile(r"\s")
@@ -86,14 +87,16 @@ class Redactor:
         self._groups = groups
         self._pseudonyms = pseudonyms
         self._name = lru_cache(maxsize=4096)(self.scrub)
+        self._secretless = lru_cache(maxsize=4096)(self._scrubbed)
 
     def scrub(self, text: str, taken: list[Taken] | None = None) -> str:
         """The text with every secret replaced by ``[REDACTED]``, and names by pseudonyms where these are wanted.
 
         What was found is added to `taken`: every match, also those that became one place together.
         """
-        if self._pseudonyms:
-            text = self._pseudonyms.replace(text)
+        return self._scrubbed(self._pseudonyms.replace(text) if self._pseudonyms else text, taken)
+
+    def _scrubbed(self, text: str, taken: list[Taken] | None = None) -> str:
         data = text.encode("utf-8", "surrogatepass")
         hits = self._hits(data)
         if not hits or not (spans := _merged(hit for hit in hits if hit.is_secret)):
@@ -147,6 +150,18 @@ class Redactor:
     def name(self, text: str) -> str:
         """A short text that comes again and again (folder, branch, tool): scrubbed, never cut, remembered."""
         return self._name(text) if len(text) <= LONGEST_NAME else self.scrub(text)
+
+    def secretless(self, text: str) -> str:
+        """The text without its secrets; names stay also where pseudonyms are wanted. Remembered like a name."""
+        return self._secretless(text) if len(text) <= LONGEST_NAME else self._scrubbed(text)
+
+    def path(self, path: str) -> str:
+        """A file's path without secrets, in one of its names or across them; it is no longer where the file is."""
+        return self.secretless("/".join(map(self.secretless, path.split("/"))))
+
+    def head(self, text: str, chars: int) -> str:
+        """So many characters of the scrubbed text; of a very long one only the beginning is looked at."""
+        return self.scrub(text[:LONGEST_HEAD])[:chars]
 
     def taken_from(self, name: str) -> list[Taken]:
         """What `name` takes out of a name."""

@@ -18,7 +18,7 @@ def failure(answer: Answer, *, place: str) -> DeliveryError:
     """The exception for an answer that is not a success (RFC 9110, section 15)."""
     said = f"{place} answered {answer.status}"
     if text := _one_line(answer.text):
-        said += f": {text[:MAX_TEXT]}"
+        said += f": {_shortened(text)}"
     if answer.status in BATCH_IS_AT_FAULT:
         return Rejected(said)
     if 300 <= answer.status < 400:
@@ -45,6 +45,14 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if moment.tzinfo is None:  # "-0000" says UTC without a place
         moment = moment.replace(tzinfo=UTC)
     return min(max((moment - now).total_seconds(), 0.0), MAX_AFTER_SECONDS)
+
+
+def _shortened(text: str) -> str:
+    """Cut between words: half a credential that the destination repeats is no longer recognised as one."""
+    if len(text) <= MAX_TEXT:
+        return text
+    end = max(text.rfind(char, 0, MAX_TEXT) for char in ' ",')
+    return f"{text[: max(end, 0)]}…"
 
 
 def _one_line(text: str) -> str:

@@ -80,7 +80,7 @@ class Http(Sink):
         if 200 <= answer.status < 300 or (answer.status == 409 and was_in_doubt and self.conflict_is_delivered):
             self._may_be_there = False
             return
-        error = failure(answer, place=self._place)
+        error = failure(self._without_credentials(answer), place=self._place)
         if isinstance(error, Unavailable):
             self._may_be_there |= was_in_doubt
         raise error
@@ -92,6 +92,11 @@ class Http(Sink):
             headers["Content-Encoding"] = self.compress
             content = await asyncio.to_thread(self._compressor, content)
         return await self._client.post(content, headers)
+
+    def _without_credentials(self, answer: Answer) -> Answer:
+        """Some destinations repeat what they were sent; what they say is logged and kept."""
+        secrets = [one.reveal() for one in (self.token, *self.headers.values()) if isinstance(one, Secret)]
+        return answer.without(secrets)
 
     @property
     def _place(self) -> str:

@@ -40,6 +40,16 @@ def write(path: Path, *numbers: int, age: float = 0.0) -> Path:
     return path
 
 
+def test_a_file_whose_name_holds_a_secret_is_not_gone(tmp_path: Path) -> None:
+    """The journal does not know where it is; to forget it would be to read and count it again."""
+    rows = [
+        StreamRow(id=number, source="acme", path=str(tmp_path / name), device=1, inode=number)
+        for number, name in enumerate(["gone.jsonl", "[REDACTED].jsonl"], 1)
+    ]
+
+    assert gone_for_good(rows, before=DAY) == [1]
+
+
 async def test_the_first_start_reads_what_changed_lately(tmp_path: Path, state: Path, clock: ManualClock) -> None:
     """Files changed within the time are read from their beginning, the others are history."""
     old, new = write(tmp_path / "old.jsonl", 1, 2, age=2 * DAY), write(tmp_path / "new.jsonl", 3, 4)

@@ -16,6 +16,7 @@ from forwarder.journal import (
     DeadLetter,
     Journal,
     StoredLetter,
+    StreamRow,
     ask_again,
     connect_to_read,
     drop,
@@ -38,6 +39,26 @@ async def journal(tmp_path: Path, clock: ManualClock) -> AsyncGenerator[Journal]
         await journal.commit(Changes(lines=[b"1", b"2", b"3"]))
         await journal.move("a", Cursor(3, 3), [letter(number) for number in (1, 2, 3)])
         yield journal
+
+
+async def test_paths_are_kept_as_they_may_be(tmp_path: Path, clock: ManualClock) -> None:
+    """Of checkpoints and of dead letters: names of files may hold a secret."""
+    opened = Journal(
+        tmp_path,
+        sinks=[],
+        max_bytes=1 << 30,
+        keep_seconds=60,
+        remember_seconds=60,
+        clock=clock,
+        path_of=lambda path: path.replace("s3cret", "***"),
+    )
+    row = StreamRow(id=1, source="acme", path="/a/s3cret.jsonl", device=1, inode=1)
+    unmapped = DeadLetter(time=1.0, reason="no", body=b"", source="acme", file="/a/s3cret.jsonl", offset=0, size=1)
+    async with opened as journal:
+        await journal.commit(Changes(checkpoints={1: row}, dead_letters=[unmapped]))
+        kept = [one.path for one in await journal.streams()] + [one.letter.file for one in stored(tmp_path)]
+
+    assert kept == ["/a/***.jsonl", "/a/***.jsonl"]
 
 
 def letter(number: int) -> DeadLetter:

@@ -206,6 +206,33 @@ def test_a_known_unknown_kind_stays_known_after_a_restart() -> None:
     assert other.map(records({"text": "x", "unknown": "novel"})).lines == []
 
 
+def test_what_is_saved_of_a_mapper_holds_no_secret() -> None:
+    """Also what only the state remembers; in memory it stays as it was, so that nothing is counted differently."""
+    one, other = mapper(), mapper()
+    one.map(records({"text": SECRET}, {"text": "x", "unknown": f"kind {SECRET}"}))
+
+    assert other.restore(one.state())
+    assert SECRET.encode() not in one.state()
+    assert texts(one.map(records({"text": "b"}))) == texts(other.map(records({"text": "b"})))
+
+
+def test_an_unknown_kind_is_cut_behind_its_secret() -> None:
+    """A cut first would hide the end of the secret from its pattern."""
+    escaped = "".join(f"&#{ord(char)};" for char in SECRET)
+    [_, seen] = events(mapper().map(records({"text": "a"}, {"text": "x", "unknown": f"kind {escaped}"})))
+
+    assert seen["record_type"] == "kind [REDACTED]"
+
+
+@pytest.mark.parametrize("level", [Level.NONE, Level.PREVIEW, Level.FULL])
+def test_a_dead_letter_is_cut_behind_its_secrets(level: Level) -> None:
+    """In whatever spelling they stand across the cut."""
+    escaped = "".join(f"\\u{ord(char):04x}" for char in SECRET)
+    [letter] = mapper(level).map(records(b"x " * 480 + escaped.encode())).dead_letters
+
+    assert b"\\u0" not in letter.body
+
+
 def test_garbage_kinds_do_not_fill_the_state() -> None:
     """More kinds than any agent has are not drift."""
     one = mapper()

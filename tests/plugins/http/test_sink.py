@@ -160,13 +160,21 @@ async def test_token_and_headers_are_sent_and_never_shown(peer: HttpPeer) -> Non
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_a_bad_batch_is_rejected_in_the_destinations_words(peer: HttpPeer, status: int) -> None:
-    """No retry can help these; the words go to the dead letter, cut to 200 characters and on one line."""
+    """No retry can help these; the words go to the dead letter, cut between words and on one line."""
     peer.script(Reply(status, body=b"field x\n\x1bis wrong " + b"y" * 500))
     error = await refusal(Http(url=peer.url), batch())
 
     assert isinstance(error, Rejected)
-    assert f"answered {status}: field x \ufffdis wrong yyy" in str(error)
+    assert f"answered {status}: field x \ufffdis wrong…" in str(error)
     assert len(str(error)) < 300
+
+
+async def test_credentials_that_a_destination_repeats_are_not_in_its_words(peer: HttpPeer) -> None:
+    """They go to the log and the dead letters."""
+    peer.script(Reply(400, body=b"not for you: Bearer s3cret-one, X-Key k3y-two"))
+    sink = Http(url=peer.url, token=Secret("s3cret-one"), headers={"X-Key": Secret("k3y-two")})
+
+    assert "not for you: Bearer [REDACTED], X-Key [REDACTED]" in str(await refusal(sink, batch()))
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
