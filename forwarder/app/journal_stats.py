@@ -63,8 +63,8 @@ def _stats(connection: sqlite3.Connection, settings: Settings, now: datetime) ->
     times: list[bytes] = []
     for (body,) in connection.execute("SELECT body FROM batches ORDER BY first"):
         heads = [found.groups() for line in body.split(b"\n") if (found := _HEAD.match(line))]
-        types.update(kind.decode() for kind, _, _ in heads)
-        agents.update(str(msgspec.json.decode(b'"%b"' % agent)) for _, _, agent in heads)
+        types.update(kind.decode("utf-8", "replace") for kind, _, _ in heads)
+        agents.update(_said(agent) for _, _, agent in heads)
         some = [time for _, time, _ in heads]
         times = [min(times + some), max(times + some)] if times + some else []
     batches, events, size, first, last, since, until = connection.execute(
@@ -81,13 +81,28 @@ def _stats(connection: sqlite3.Connection, settings: Settings, now: datetime) ->
         file_bytes=sum(path.stat().st_size for path in settings.state_dir.glob("journal.sqlite3*")),
         first=first,
         last=last,
-        oldest=datetime.fromisoformat(times[0].decode()) if times else None,
-        newest=datetime.fromisoformat(times[1].decode()) if times else None,
+        oldest=_moment(times[0]) if times else None,
+        newest=_moment(times[1]) if times else None,
         committed=None if since is None else (datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)),
         sinks=list(_lags(connection, settings, now)),
         types=dict(types.most_common()),
         agents=dict(agents.most_common()),
     )
+
+
+def _said(text: bytes) -> str:
+    """A text as JSON has it between quotes; as it is where it is no JSON, which `journal verify` complains about."""
+    try:
+        return str(msgspec.json.decode(b'"%b"' % text))
+    except (msgspec.MsgspecError, ValueError):
+        return text.decode("utf-8", "replace")
+
+
+def _moment(text: bytes) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text.decode())
+    except ValueError:  # no time; `journal verify` complains about it
+        return None
 
 
 def _lags(connection: sqlite3.Connection, settings: Settings, now: datetime) -> Iterator[SinkLag]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -36,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class _Event(msgspec.Struct):
     id: str
     type: str
-    time: str
+    time: datetime
 
 
 _EVENT = msgspec.json.Decoder(_Event)

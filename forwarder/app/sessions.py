@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import msgspec
 
 from forwarder.app.status import life_problems, read_note, running_process
 from forwarder.events import Activity
-from forwarder.journal import SessionRow, connect_to_read, read_sessions
+from forwarder.journal import SessionRow, read_sessions, reading
 
 UNKNOWN = "unknown"  # in place of a state that nobody has told
 
@@ -57,8 +56,7 @@ def find_sessions(
     Ended ones and those of which nothing was heard for long are among them `with_all`; ended ones also where `states`
     asks for them. Raises `StateError` when there is no journal in the folder, or one of another release.
     """
-    with closing(connect_to_read(state_dir)) as connection:
-        connection.execute("BEGIN")  # one snapshot, while a forwarder may be writing
+    with reading(state_dir) as connection:
         is_running = running_process(connection) is not None
         problems = life_problems(read_note(connection), now, is_running=is_running)
         rows = read_sessions(connection)

@@ -14,7 +14,7 @@ from forwarder.app.status_note import BEAT_SECONDS, NOTE, Status
 from forwarder.app.units import show_bytes, show_seconds
 from forwarder.delivery.retry import Circuit
 from forwarder.delivery.status import SenderStatus
-from forwarder.journal import connect_to_read, read_live_sessions
+from forwarder.journal import read_live_sessions, reading
 from forwarder.tail.compression import COMPRESSED_SUFFIXES
 
 NEARLY_FULL = 0.9
@@ -89,9 +89,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None) -> Report:
     """Raises `StateError` when there is no journal in the folder, or one of a newer release."""
     now = now or datetime.now(UTC)
-    connection = connect_to_read(state_dir)
-    try:
-        connection.execute("BEGIN")  # one snapshot, while a forwarder may be writing
+    with reading(state_dir) as connection:
         note = read_note(connection)
         journal = _journal(connection, max_bytes)
         letters = _letters(connection, since=(now - RECENT).timestamp())
@@ -99,8 +97,6 @@ def read_report(state_dir: Path, *, max_bytes: int, now: datetime | None = None)
         is_running = running_process(connection) is not None
         sessions = read_live_sessions(connection, now.timestamp())
         sinks = _sinks(connection, note, letters, last=journal.last, is_running=is_running)
-    finally:
-        connection.close()
     total, recent = letters.get(None, (0, 0))
     return Report(
         state_dir=str(state_dir),
@@ -216,6 +212,8 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True  # another user's, but there
+    except OverflowError:
+        return False  # no system has such a number
     return True
 
 

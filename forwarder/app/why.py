@@ -16,7 +16,7 @@ from forwarder.app.letters import event_id
 from forwarder.app.status import read_note, running_process
 from forwarder.app.units import show_bytes
 from forwarder.delivery import Selection, SenderStatus, list_dead_letters
-from forwarder.errors import ConfigError
+from forwarder.errors import ConfigError, JournalDamaged
 from forwarder.journal import StoredLetter, reading
 
 SHOWN = 10  # of the events that an ambiguous beginning may mean
@@ -106,7 +106,7 @@ def explain(id: str, settings: Settings) -> Found:
     with reading(settings.state_dir) as connection:
         places = list(_places(connection, beginning))
         letters = [one for one in list_dead_letters(connection) if _is_about(one, beginning)]
-        ids = sorted({_id(one.line) for one in places} | {event_id(one.letter.body) or "" for one in letters})
+        ids = sorted({_wire(one).id for one in places} | {event_id(one.letter.body) or "" for one in letters})
         if len(ids) > 1:
             listed = ", ".join(ids[:SHOWN]) + (" …" if len(ids) > SHOWN else "")
             raise ConfigError(f"{len(ids)} events begin with {beginning}: {listed}")
@@ -134,12 +134,17 @@ def _is_seen(connection: sqlite3.Connection, beginning: str) -> bool:
     return bool(connection.execute(_SEEN, (f"{beginning[:FACT_DIGITS]}%",)).fetchone()[0])
 
 
-def _id(line: bytes) -> str:
-    return msgspec.json.decode(line, type=_Wire).id
+def _wire(place: _Place) -> _Wire:
+    try:
+        return msgspec.json.decode(place.line, type=_Wire)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise JournalDamaged(
+            f"event {place.number} in the journal cannot be read: {error}; `forwarder journal verify` lists all of them"
+        ) from error
 
 
 def _found(connection: sqlite3.Connection, place: _Place, letters: list[StoredLetter], settings: Settings) -> Found:
-    event = msgspec.json.decode(place.line, type=_Wire)
+    event = _wire(place)
     cursors: dict[str, int] = dict(connection.execute("SELECT sink, acked FROM cursors").fetchall())
     note = read_note(connection)
     senders = note.sinks if note is not None and running_process(connection) is not None else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from forwarder.errors import JournalDamaged, JournalTooNew, StateError
 from forwarder.journal import sessions
+from forwarder.journal.soundness import check_sound
 from forwarder.journal.upgrade import sessions_of
 
 VERSION = 4
@@ -63,11 +64,13 @@ def connect(folder: Path) -> sqlite3.Connection:
         elif path.stat().st_size == 0:  # to SQLite a new one: all that was known would be gone without a word
             raise JournalDamaged(f"{path} is empty")
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        connection.text_factory = _text
     except (OSError, sqlite3.OperationalError) as error:
         raise StateError(f"cannot write the journal {path}: {error}; choose another folder with --state-dir") from error
     try:
         with translated(path):
             _prepare(connection, path)
+            check_sound(connection, path)
     except sqlite3.OperationalError as error:
         connection.close()
         raise StateError(f"cannot write the journal {path}: {error}; choose another folder with --state-dir") from error
@@ -95,6 +98,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
         )
+        connection.text_factory = _text
     except sqlite3.OperationalError as error:
         raise StateError(f"no journal to read at {path}: {_reason(path, error)}") from error
     try:
@@ -105,6 +109,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
                     f"{path} has version {version}, this forwarder reads {VERSION}: "
                     "`forwarder run` brings it up to date"
                 )
+            check_sound(connection, path)
     except sqlite3.OperationalError as error:
         connection.close()
         raise StateError(f"no journal to read at {path}: {_reason(path, error)}") from error
@@ -117,11 +122,13 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
 @contextmanager
 def reading(folder: Path) -> Generator[sqlite3.Connection]:
     """One snapshot of the journal for the block, also while a forwarder is writing. Raises `StateError`."""
-    connection = connect_to_read(folder)
+    connection, path = connect_to_read(folder), folder / FILE_NAME
     try:
-        with translated(folder / FILE_NAME):
+        with translated(path):
             connection.execute("BEGIN")
             yield connection
+    except sqlite3.OperationalError as error:
+        raise StateError(f"cannot read the journal {path}: {error}; try again") from error
     finally:
         connection.close()
 
@@ -148,6 +155,11 @@ def _tell_sessions(connection: sqlite3.Connection) -> None:
     bodies = "SELECT body FROM batches WHERE time >= ? ORDER BY first"
     for (body,) in connection.execute(bodies, (newest - sessions.LIVE_SECONDS,)):
         sessions.update(connection, sessions_of(body.split(b"\n")), now=newest)
+
+
+def _text(data: bytes) -> str:
+    """A broken letter in a path is no reason to read nothing; SQLite's own words for it are those of a full disk."""
+    return data.decode("utf-8", "replace")
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:

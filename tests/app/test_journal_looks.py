@@ -125,7 +125,8 @@ async def test_a_whole_journal_has_no_problems(settings: Settings) -> None:
     [
         ("UPDATE batches SET count = 3 WHERE first = 1", "batch 1: has 2 events of .* says 3"),
         ("UPDATE batches SET first = 4 WHERE first = 3", "batch 4: follows event 2, events are missing"),
-        ("UPDATE batches SET body = 'x' || substr(body, 2) WHERE first = 3", "event 3: cannot be read"),
+        ("UPDATE batches SET body = CAST('x' || substr(body, 2) AS BLOB) WHERE first = 3", "event 3: cannot be read"),
+        ("UPDATE batches SET body = CAST(replace(body, '2026', '20x6') AS BLOB)", "event 1: cannot be read"),
         (
             "INSERT INTO batches SELECT 6, count, bytes, time, body FROM batches WHERE first = 1",
             "has the id of event 1",
@@ -181,3 +182,11 @@ def test_without_a_journal_there_is_nothing_to_verify(tmp_path: Path) -> None:
     """That is another answer than that all is well."""
     with pytest.raises(StateError, match="no journal to read"):
         verify(settings_in(tmp_path))
+
+
+async def test_stats_count_what_cannot_be_read(settings: Settings) -> None:
+    """Whoever looks into a damaged journal wants numbers, not a traceback; `verify` names the damage."""
+    spoil(settings, "UPDATE batches SET body = CAST(replace(replace(body, '2026', '20x6'), 'acme', x'ff') AS BLOB)")
+    stats = read_stats(settings)
+
+    assert (stats.events, stats.oldest, stats.agents) == (5, None, {"\ufffd": 5})

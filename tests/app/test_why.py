@@ -14,7 +14,7 @@ import pytest
 from forwarder.app.config import Settings, from_values
 from forwarder.app.status_note import NOTE, Status
 from forwarder.app.why import Fate, explain, text_lines
-from forwarder.errors import ConfigError
+from forwarder.errors import ConfigError, JournalDamaged
 from forwarder.journal import Changes, Cursor, DeadLetter, Journal, StreamRow, ask_again
 from forwarder.testing import ManualClock
 from tests.app.test_status import SENDER
@@ -159,3 +159,11 @@ async def test_an_ambiguous_beginning_names_the_events(desk: Desk) -> None:
 
     with pytest.raises(ConfigError, match=f"2 events begin with 0020: {ids(0x20)}, 00200010"):
         explain("0020", desk.settings)
+
+
+async def test_an_event_that_cannot_be_read_is_named_by_its_number(desk: Desk) -> None:
+    """Damage in the middle of a body is no traceback."""
+    await desk.journal.commit(Changes([line(4).replace(b'"agent":', b'"agent":x')], [fact(4)]))
+
+    with pytest.raises(JournalDamaged, match="event 4 in the journal cannot be read"):
+        explain(ids(4), desk.settings)

@@ -64,7 +64,7 @@ def make_first_version(folder: Path) -> None:
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         connection.executescript(
             f"{FIRST_TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
-            "INSERT INTO dead_letters VALUES (1, 0.0, 'acme', NULL, 'a.jsonl', 5, 7, 'no JSON', 'x')"
+            "INSERT INTO dead_letters VALUES (1, 0.0, 'acme', NULL, 'a.jsonl', 5, 7, 'no JSON', x'78')"
         )
 
 
