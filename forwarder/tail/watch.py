@@ -22,6 +22,7 @@ from forwarder.clock import Clock
 from forwarder.tail.compression import COMPRESSED_SUFFIXES, plain_sibling
 from forwarder.tail.folder import Folder
 from forwarder.tail.follow import File
+from forwarder.tail.links import leads_out
 from forwarder.tail.patterns import compile_pattern
 
 # watchfiles looks for events this often, also when there are none: every 10 ms takes 0.5 % of a core, every 50 ms
@@ -208,7 +209,13 @@ class Watch:
 
     def _wanted(self, path: str) -> Iterator[File]:
         for source, pattern in self._patterns:
-            if pattern.matches(path) and not _is_superseded(path):
+            if not pattern.matches(path) or _is_superseded(path):
+                continue
+            if leads_out(pattern.root, path):
+                _log.warning(
+                    f"{source}: {path} is a link out of {pattern.root}, not read", limited=f"links of {source}"
+                )
+            else:
                 yield File(source, Path(path))
 
     def _sweep(self, is_full: bool) -> list[File]:

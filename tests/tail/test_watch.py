@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from watchfiles import Change
 
 from forwarder import SystemClock
@@ -317,6 +318,45 @@ async def test_links_to_folders_are_not_followed(watch: Watch, tmp_path: Path) -
     (tmp_path / "sub" / "a.jsonl").write_bytes(b"{}\n")
 
     assert names(await watch.sweep()) == ["a.jsonl"]
+
+
+async def test_links_out_of_the_watched_folder_are_not_followed(watch: Watch, tmp_path: Path) -> None:
+    """Whoever can make an agent link to another file must not have it delivered."""
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    outside.mkdir()
+    (outside / "private.jsonl").write_bytes(b"{}\n")
+    (tmp_path / "file.jsonl").symlink_to(outside / "private.jsonl")
+    (tmp_path / "folder").symlink_to(outside)
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    with capture_logs() as logs:
+        swept = await watch.sweep()
+
+    assert names(swept) == ["a.jsonl"]
+    assert "is a link out of" in logs[0]["event"]
+
+
+async def test_what_happens_behind_a_link_is_not_told(tmp_path: Path, watching: Watching) -> None:
+    """Events come from behind links, too."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    (root / "folder").symlink_to(outside)
+    (root / "private.jsonl").symlink_to(outside / "private.jsonl")
+    (outside / "private.jsonl").write_bytes(b"{}\n")
+    (root / "last.jsonl").write_bytes(b"{}\n")
+    await watching.until_seen("last.jsonl")
+
+    assert "private.jsonl" not in watching.seen
+
+
+async def test_a_watched_folder_may_itself_be_a_link(clock: ManualClock, tmp_path: Path) -> None:
+    """As homes on another disk are; and links inside of it may lead to its other files."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a.jsonl").write_bytes(b"{}\n")
+    (tmp_path / "disk" / "b.jsonl").symlink_to("a.jsonl")
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    watch = Watch({"acme": [f"{tmp_path}/home/*.jsonl"]}, clock=clock, sweep_seconds=5)
+
+    assert names(await watch.sweep()) == ["a.jsonl", "b.jsonl"]
 
 
 async def test_two_sources_may_want_the_same_file(clock: ManualClock, tmp_path: Path) -> None:
