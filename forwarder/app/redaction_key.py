@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from forwarder.app.state_folder import make_private
 from forwarder.errors import StateError
 
 KEY_FILE = "redaction.key"
@@ -28,7 +29,7 @@ def redaction_key(folder: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Write it elsewhere first: another process that makes one at the same time must not read half of it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     part = path.with_name(f"{KEY_FILE}.{os.getpid()}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -11,6 +11,13 @@ from pathlib import Path
 from forwarder.errors import AlreadyRunning, StateError
 
 
+def make_private(folder: Path) -> None:
+    """Make the folder, and what is missing above it, for this user alone: `parents=True` would go by the umask there."""
+    if not folder.parent.is_dir():
+        make_private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def held(folder: Path) -> Generator[None]:
     """Make the folder if there is none, and hold its lock for the block; it goes with the process, however that ends.
@@ -18,7 +25,7 @@ def held(folder: Path) -> Generator[None]:
     Raises `AlreadyRunning` when another process holds it, and `StateError` when the folder cannot be written.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateError(f"cannot write the state folder {folder}: {error}; choose another with --state-dir") from error

@@ -62,6 +62,8 @@ class Http(Sink):
         """Hold one connection open. The first batch may have been sent before the forwarder was started."""
         if self._is_exposed():
             _log.warning("credentials travel unencrypted; use https", url=self._place)
+        if not self.verify:
+            _log.warning("verify = false: anybody on the way can pose as the destination", url=self._place)
         self._may_be_there = True
         async with connect(
             url=self.url,

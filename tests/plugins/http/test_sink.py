@@ -380,6 +380,14 @@ async def test_credentials_in_the_clear_are_warned_of(url: str, warnings: int) -
     assert len(logs) == warnings
 
 
+async def test_unverified_destinations_are_warned_of() -> None:
+    """At each start: what was for trying things out is easily forgotten."""
+    with capture_logs() as logs:
+        await send(Http(url="https://collect.example.com/", verify=False))
+
+    assert ["verify = false" in one["event"] for one in logs] == [True]
+
+
 async def test_a_missing_certificate_file_is_named(tmp_path: Path) -> None:
     """The message says which option names the file."""
     sinks = [
