@@ -12,7 +12,7 @@ from forwarder.errors import AlreadyRunning, StateError
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder, and what is missing above it, for this user alone: `parents=True` would go by the umask there."""
+    """Make the folder, and what is missing above it, for this user alone: `parents=True` goes by the umask there."""
     if not folder.parent.is_dir():
         make_private(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
