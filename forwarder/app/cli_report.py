@@ -64,3 +64,24 @@ def tools(*, since: datetime | None, by: By, files: tuple[Path, ...], output_for
         case _:
             for line in text_lines(found):
                 click.echo(line)
+
+
+@report.command()
+@click.option("--since", callback=moment, metavar="TIME", help="Only what was found from this time on: 2026-05-01, 7d.")
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@configured
+def secrets(*, since: datetime | None, output_format: str, **options: Any) -> None:
+    """Say which secrets were taken out, where each appeared first, and which sinks got events of its sessions after it.
+
+    A secret is known by its rule and a fingerprint that is keyed on this machine; its value is nowhere.
+    """
+    from forwarder.app.report_secrets import secret_report, table_lines
+
+    found = secret_report(settings_of(options), since=since)
+    if output_format == "json":
+        import msgspec
+
+        click.echo(msgspec.json.encode(found))
+        return
+    for line in table_lines(found):
+        click.echo(line)
