@@ -55,7 +55,7 @@ class Detector:
         self._group = rule.group
         self._allows = tuple(Allow(allow, compile_pattern) for allow in rule.allowlists)
         self._groups = range(1, self._pattern.groups + 1)
-        if rule.group > self._pattern.groups:
+        if not 0 <= rule.group <= self._pattern.groups:
             raise BadPattern(f"secretGroup {rule.group}, but the regex has {self._pattern.groups} groups")
 
     def hits(self, data: bytes) -> Iterator[Hit]:

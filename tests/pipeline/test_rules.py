@@ -112,6 +112,10 @@ id = "no-such-group"
 regex = '''x'''
 secretGroup = 3
 [[rules]]
+id = "negative-group"
+regex = '''key'''
+secretGroup = -1
+[[rules]]
 id = "by-name"
 path = '''\\.p12$'''
 """
@@ -140,7 +144,8 @@ def test_a_secret_group_and_the_least_entropy_are_respected(added: Redactor) -> 
 
 def test_rules_that_cannot_be_used_are_named_and_the_others_work(added: Redactor) -> None:
     """One bad rule costs itself, and the user learns which and why."""
-    assert {problem.rule for problem in added.problems} == {"broken", "no-such-group", "by-name", "[extend]"}
+    refused = {"broken", "no-such-group", "negative-group", "by-name", "[extend]"}
+    assert {problem.rule for problem in added.problems} == refused
     assert all(problem.origin == "ours.toml" and problem.reason for problem in added.problems)
 
 
