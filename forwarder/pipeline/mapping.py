@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from forwarder.errors import RecordError, RecordTooLong, UnknownRecord
+from forwarder.errors import BadRecord, RecordError, RecordTooLong, UnknownRecord
 from forwarder.events import Event, Gap, Key, SecretFound, Session, UnknownRecordSeen
 from forwarder.journal import DeadLetter, SessionRow
 from forwarder.pipeline.encoding import Encoder, origin_maker
@@ -25,6 +25,8 @@ KIND_KEPT = 200  # characters of an unknown kind
 KINDS_KEPT = 64  # unknown kinds remembered per stream; more is not drift but garbage
 
 SECRETS_KEPT = 64  # remembered per stream as told; each is saved with every checkpoint
+
+_UNSAVABLE = (OverflowError, RecursionError, ValueError)  # MessagePack's numbers have 64 bits, JSON's any size
 
 _log = structlog.get_logger(__name__)
 
@@ -109,7 +111,34 @@ class Mapper:
 
     def map(self, records: Sequence[Record], *, skip_until: int = 0) -> Mapped:
         """The events of the records; those of records that begin before `skip_until` only change the state."""
-        mapped, start, before = Mapped(), 0, self._snapshot()
+        before = self._snapshot()
+        try:
+            mapped = self._map_all(records, before, skip_until)
+            self._snapshot()
+        except _UNSAVABLE:
+            self.restore(before)
+            return self._map_each(records, skip_until)
+        return mapped
+
+    def _map_each(self, records: Sequence[Record], skip_until: int) -> Mapped:
+        """The slow way, for when one of the records leaves a state that cannot be saved: it costs that record."""
+        mapped = Mapped()
+        for record in records:
+            before = self._snapshot()
+            try:
+                one = self._map_all([record], before, skip_until)
+                self._snapshot()
+            except _UNSAVABLE as error:
+                self.restore(before)
+                one = Mapped()
+                if record.offset >= skip_until:
+                    self._explain(record, BadRecord(f"what later records need of it cannot be saved: {error}"), one)
+            for name in Mapped.__dataclass_fields__:
+                getattr(mapped, name).extend(getattr(one, name))
+        return mapped
+
+    def _map_all(self, records: Sequence[Record], before: bytes, skip_until: int) -> Mapped:
+        mapped, start = Mapped(), 0
         sightings = Sightings()
         for position, record in enumerate(records):
             is_wanted = record.offset >= skip_until

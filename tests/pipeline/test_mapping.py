@@ -21,6 +21,7 @@ from forwarder.pipeline.rules import Rules
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 1, 2, 3, tzinfo=UTC)
 SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
+REDACTOR = Redactor(Rules.load_builtin())
 
 
 @dataclass
@@ -66,9 +67,10 @@ def mapper(
     source: Source[State] = Acme(),
     wanted: Callable[[Event], bool] | None = None,
     path: str = "/acme/s1.jsonl",
+    key: bytes | None = None,
 ) -> Mapper:
-    redactor = Redactor(Rules.load_builtin())
-    encoder = Encoder(host="mac", level=level, redactor=redactor, prices=None)
+    redactor = REDACTOR
+    encoder = Encoder(host="mac", level=level, redactor=redactor, prices=None, key=key)
     return Mapper(
         source,
         name="work",
@@ -335,3 +337,37 @@ def test_a_secret_in_a_file_name_stays_there() -> None:
     mapped = mapper(path=f"/acme/{SECRET}.jsonl").map(records({"type": "say", "id": "a", "text": "hello"}))
 
     assert [event["origin"]["file"] for event in events(mapped)] == ["[REDACTED].jsonl"]
+
+
+@dataclass(frozen=True)
+class Adding(Acme):
+    """Adds up what the records say."""
+
+    def map(self, record: Record, state: State) -> Iterator[Prompt]:
+        yield from super().map(record, state)
+        state.total += record.json().get("add", 0)
+
+
+@pytest.mark.parametrize("bad", [{0}, {2}, {0, 2}, {1, 3}, {0, 1, 2, 3}])
+@pytest.mark.parametrize("breaks", [{}, {"text": "x", "breaks": 1}])
+def test_a_number_that_no_state_can_hold_costs_its_record(bad: set[int], breaks: dict[str, Any]) -> None:
+    """Numbers in JSON have no limit, those in MessagePack 64 bits: without its state a stream could not go on."""
+    lines = [{"text": str(number), "add": -(2**63) - 9 if number in bad else 1} for number in range(4)]
+    good = [line for line in lines if line["add"] == 1]
+    one, other = mapper(source=Adding()), mapper(source=Adding())
+    mapped, wanted = one.map(records(*lines, breaks)), other.map(records(*good))
+
+    assert texts(mapped) == texts(wanted)
+    assert one.state() == other.state()
+    assert [letter.offset for letter in mapped.dead_letters][: len(bad)] == [
+        record.offset for number, record in enumerate(records(*lines)) if number in bad
+    ]
+    assert "cannot be saved" in mapped.dead_letters[0].reason
+
+
+def test_a_secret_is_told_although_its_neighbour_cannot_be_saved() -> None:
+    """The records are mapped a second time then, and what was told in the first is not told yet."""
+    one = mapper(source=Adding(), key=b"k")
+    mapped = one.map(records({"text": SECRET}, {"text": "b", "add": 2**64}))
+
+    assert [event["type"] for event in events(mapped)] == ["prompt", "secret_found"]
