@@ -84,6 +84,11 @@ class TurnPosition(Struct, gc=False):
 
     turnIndex: int | None = None  # noqa: N815
 
+    @property
+    def number(self) -> int:
+        """0 where it is not told; what is below 1 is no turn."""
+        return max(0, self.turnIndex or 0)
+
 
 class ModelTotals(Struct, gc=False):
     """Of one model in `cost-state`: running totals of the session."""

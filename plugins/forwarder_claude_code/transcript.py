@@ -98,8 +98,8 @@ def _is_copy(state: Transcript, line: Line, time: datetime) -> bool:
 def _on_copy(state: Transcript, line: Line, at: Moment) -> list[Event]:
     """Only an answer that names its session is told, in case that session's own file is gone: its key is the same."""
     state.totals.is_known = False  # the first totals of this file begin with the parent's
-    if line.turnPosition and line.turnPosition.turnIndex:
-        state.turn.count = line.turnPosition.turnIndex
+    if line.turnPosition and line.turnPosition.number:
+        state.turn.count = line.turnPosition.number
     if line.type != "assistant" or line.requestSessionId is None:
         return []
     assert state.session is not None

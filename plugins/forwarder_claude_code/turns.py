@@ -16,7 +16,7 @@ TRIGGERS: dict[str | None, Trigger] = {"human": "human", "sdk": "sdk", "task_not
 def begin(state: Transcript, line: Line, at: Moment, trigger: Trigger) -> list[Event]:
     """Close what an ended process left open and count a turn."""
     events = end(state, at, "completed" if state.turn.is_answered else "unknown")
-    position = line.turnPosition.turnIndex if line.turnPosition else None
+    position = line.turnPosition.number if line.turnPosition else 0
     state.turn = Turn(
         key=line.promptId or line.uuid or "",
         id=line.promptId,

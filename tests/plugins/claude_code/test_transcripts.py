@@ -459,3 +459,11 @@ def test_a_transcript_may_hold_a_hooks_line() -> None:
 
     assert type(events[-1]).__name__ == "Notification"
     assert events[0].time > NOON
+
+
+def test_a_turn_below_the_first_is_counted_instead() -> None:
+    """The schema counts turns from 1; a position that says otherwise tells nothing."""
+    below, zero = {"turnIndex": -1}, {"turnIndex": 0}
+    events = read(user("a", at=1, turnPosition=below), user("b", at=2, prompt=SECOND, turnPosition=zero))
+
+    assert [event.turn for event in only(TurnStart, events)] == [1, 2]
