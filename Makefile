@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak lint bench clean
+.PHONY: help run demo test soak fuzz lint bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -24,6 +24,9 @@ test: .venv/installed-test  ## the whole test suite (ARGS="-k words" and others 
 soak: .venv/installed-test  ## break a running forwarder for 30 minutes (ARGS="--seconds 600 --seed 7" chooses)
 	$(BIN)/python -m tests.process.faults $(ARGS)
 
+fuzz: .venv/installed-test  ## mutate what agents write for 10 minutes (ARGS="--seconds 60 --target codex --seed 7" chooses)
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lint: .venv/installed-lint  ## style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -34,7 +37,7 @@ bench: .venv/installed  ## measure on seeded corpora (ARGS="throughput latency i
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove the environment and what the tools and benchmarks left behind
-	rm -rf .venv dist build benchmarks/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv dist build benchmarks/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .coverage
 
 .venv/installed: pyproject.toml | .venv/bin/pip
 	$(PIP) install --editable '.[all]'
