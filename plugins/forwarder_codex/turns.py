@@ -90,7 +90,8 @@ def end(state: State, at: datetime, outcome: TurnOutcome, duration_ms: int | Non
     turn.is_open = turn.is_review = False
     events = calls.close_all(state, at) + tokens.at_turn_end(state, at)
     if duration_ms is None and outcome != "unknown" and turn.started is not None and state.header_time is None:
-        duration_ms = milliseconds(at) - milliseconds(turn.started)
+        passed = milliseconds(at) - milliseconds(turn.started)
+        duration_ms = passed if passed >= 0 else None  # the clock was set back
     events.append(
         TurnEnd(
             key=(state.session.id, turn.key),

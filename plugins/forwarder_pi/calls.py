@@ -10,7 +10,7 @@ import msgspec
 from forwarder import Event, ToolCallEnd, ToolCallStart, ToolOutcome, text_size
 from forwarder_pi.content import joined
 from forwarder_pi.records import Block, ToolResult
-from forwarder_pi.state import OPEN_CALLS, OpenCall, Place, State, Turn, milliseconds
+from forwarder_pi.state import OPEN_CALLS, OpenCall, Place, State, Turn, between
 from forwarder_pi.tools import classify
 
 _EXIT = re.compile(r"(?:\A|\n)Command exited with code (-?\d+)\s*\Z")
@@ -82,7 +82,7 @@ def _end(
     call = turn.open_calls.pop(call_id)
     is_inferred = duration_ms is None and output is not None
     if is_inferred:
-        duration_ms = milliseconds(at) - milliseconds(call.started)
+        duration_ms = between(call.started, at)
     return ToolCallEnd(
         key=(*call.key, call_id),
         time=at,
@@ -95,7 +95,7 @@ def _end(
         ok=outcome == "ok",
         exit_code=_exit_code(output) if call.kind == "shell" and outcome == "error" and output else None,
         duration_ms=None if duration_ms is None else round(duration_ms),
-        duration_inferred=is_inferred,
+        duration_inferred=is_inferred and duration_ms is not None,
         output_bytes=None if output is None else text_size(output),
         output=output,
     )

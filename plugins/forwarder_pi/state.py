@@ -64,3 +64,9 @@ class State(Struct):
 def milliseconds(time: datetime) -> int:
     """Since 1970; the resolution of pi's own times."""
     return round(time.timestamp() * 1000)
+
+
+def between(start: datetime, end: datetime) -> int | None:
+    """Milliseconds; None where the clock was set back in between."""
+    passed = milliseconds(end) - milliseconds(start)
+    return passed if passed >= 0 else None

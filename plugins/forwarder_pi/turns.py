@@ -11,7 +11,7 @@ from datetime import datetime
 from forwarder import Event, Trigger, TurnEnd, TurnOutcome, TurnStart
 from forwarder_pi import calls
 from forwarder_pi.records import Entry, Message, User
-from forwarder_pi.state import LEAVES, Place, State, Turn, milliseconds
+from forwarder_pi.state import LEAVES, Place, State, Turn, between, milliseconds
 
 FINAL: dict[str, TurnOutcome] = {"stop": "completed", "length": "completed", "aborted": "interrupted"}
 FAILED = "error"
@@ -71,7 +71,7 @@ def end(state: State, turn: Turn, place: Place, outcome: TurnOutcome) -> list[Ev
             session=state.session,
             turn=turn.count,
             outcome=outcome,
-            duration_ms=None if outcome == "unknown" else milliseconds(at) - milliseconds(turn.started),
+            duration_ms=None if outcome == "unknown" else between(turn.started, at),
             tool_calls=turn.tool_calls,
         )
     )

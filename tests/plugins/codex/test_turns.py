@@ -148,6 +148,13 @@ def test_without_a_stated_duration_the_marks_tell_it() -> None:
     assert end.duration_ms == 2500
 
 
+def test_marks_over_which_the_clock_was_set_back_tell_no_duration() -> None:
+    """Unknown beats a guess, and a negative time is not even that."""
+    events = read(meta(), started(at=5), prompt(at=5), answer(at=5), complete(at=3))
+
+    assert [end.duration_ms for end in only(TurnEnd, events)] == [None]
+
+
 def test_an_aborted_turn_was_interrupted() -> None:
     """Whatever the reason: nobody waited for its end."""
     assert turn_ends(read(meta(), started(), aborted())) == [(TURN, "interrupted")]

@@ -35,6 +35,13 @@ def test_else_the_duration_is_the_time_since_the_answer() -> None:
     assert (end.duration_ms, end.duration_inferred) == (1250, True)
 
 
+def test_a_clock_that_was_set_back_tells_no_duration() -> None:
+    """Unknown beats a guess, and a negative time is not even that."""
+    [end] = only(ToolCallEnd, read(header(), prompt(), calling("c1", at=5), result(at=3)))
+
+    assert (end.duration_ms, end.duration_inferred) == (None, False)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -27,6 +27,13 @@ def test_a_final_answer_ends_the_turn(stop: str, outcome: str) -> None:
     assert (end.outcome, end.duration_ms) == (outcome, 2500)
 
 
+def test_a_turn_over_which_the_clock_was_set_back_has_no_duration() -> None:
+    """Unknown beats a guess, and a negative time is not even that."""
+    [end] = only(TurnEnd, read(header(), prompt(at=5), answer(at=3)))
+
+    assert end.duration_ms is None
+
+
 def test_a_turn_goes_on_while_tools_are_called() -> None:
     """Its calls are counted."""
     lines = [prompt(), calling("c1", "c2"), result("c1"), result("c2", "r2", "r1"), answer("a2", "r2", at=4)]
