@@ -155,6 +155,10 @@ class Encoder:
         return clean
 
     def _priced(self, event: Event) -> dict[str, object]:
+        if isinstance(event, TokenUsage) and event.cost_usd is not None and not event.cost_usd.is_finite():
+            raise BadRecord(
+                f"a cost of {event.cost_usd} is no number"
+            )  # JSON has no word for it: no sink could read on
         if self._prices and isinstance(event, TokenUsage) and event.cost_usd is None:
             cost = self._prices.cost(event)
             if cost is not None:

@@ -26,6 +26,12 @@ FOUND = (
         b'{"type":"user","timestamp":"2026-11-21T00:59:29.763Z","turnPosition":{"turnIndex":-1},"sessionId":"x"}',
     ),
     Found(
+        "pi",
+        "A cost of NaN was written as one, and no sink could have read its batch.",
+        b'{"type":"message","timestamp":"2026-11-21T00:51:28.963Z","message":{"role":"assistant","usage":{"cost":'
+        b'{"total":"NaN"}}}}',
+    ),
+    Found(
         "pi_heartbeat",
         "The number of a process had more than 64 bits: the same, in the other form of file.",
         b'{"schemaVersion":2,"process":{"pid":73786976294838206464,"startedAt":1795222107611,"updatedAt":1795222111213,'

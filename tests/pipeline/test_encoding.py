@@ -282,3 +282,10 @@ def test_names_of_a_million_characters_are_not_kept() -> None:
     tracemalloc.stop()
 
     assert held < 8_000_000
+
+
+@pytest.mark.parametrize("cost", ["NaN", "-NaN", "Infinity", "-Infinity"])
+def test_a_cost_that_is_no_number_is_refused(cost: str) -> None:
+    """JSON has no word for it, and the batch that holds it could not be read by any sink."""
+    with pytest.raises(BadRecord, match=f"a cost of {cost} is no number"):
+        line(replace(USAGE, cost_usd=Decimal(cost), cost_source="agent"))
