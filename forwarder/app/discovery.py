@@ -93,9 +93,9 @@ def gone_for_good(rows: Iterable[StreamRow], before: float) -> list[int]:
 
 
 def _is_read(row: StreamRow, path: Path, stat: os.stat_result) -> bool:
-    """Whether nothing is left: it was not touched since it was read to its end."""
+    """Whether nothing is left: it was not touched since it was read to its end, and is where it was."""
     is_at_end = path.suffix in COMPRESSED_SUFFIXES or stat.st_size == max(row.offset, row.skip_until)
-    return is_at_end and row.time == stat.st_mtime
+    return is_at_end and row.time == stat.st_mtime and row.path == str(path)
 
 
 def _stats(files: Iterable[File]) -> Iterable[tuple[File, os.stat_result]]:

@@ -159,6 +159,23 @@ async def test_files_read_to_their_end_are_not_opened_again(
         assert await rooms.start(moved) == 0
 
 
+async def test_a_file_renamed_while_nobody_looked_is_known_by_its_new_name(
+    tmp_path: Path, state: Path, clock: ManualClock
+) -> None:
+    """Nothing in it is new; but by its old name it would be forgotten as gone, and read again."""
+    path = write(tmp_path / "s.jsonl", 1, 2)
+    async with opened(state, clock) as rooms:
+        await rooms.start(path)
+        await rooms.read()
+    renamed = path.rename(tmp_path / "t.jsonl")
+    async with opened(state, clock) as rooms:
+        await rooms.start(renamed)
+        await rooms.read()
+        [row] = await rooms.journal.streams()
+
+        assert (row.path, row.generation, await rooms.texts()) == (str(renamed), 0, ["0:1", "1:2"])
+
+
 async def test_the_oldest_files_are_read_first(tmp_path: Path, state: Path, clock: ManualClock) -> None:
     """So that a backfill tells things in the order in which they happened, as far as files go."""
     files = [write(tmp_path / f"{age}.jsonl", age, age=age * 100.0) for age in (1, 3, 2)]
