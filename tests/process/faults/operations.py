@@ -105,7 +105,7 @@ async def copy_truncate(world: World, random: Random) -> None:
         world.home.give_up(path)
         with path.open("r+b") as file:
             file.truncate()
-            file.write(world.home.header() if random.random() < 0.9 else b"")
+            file.write(world.home.header())
 
 
 async def rewrite(world: World, random: Random) -> None:
