@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -162,6 +163,8 @@ class MapperTarget(Target):
             len(state) <= self.state_bytes + 8 * longest,
             f"the state has {len(state)} bytes, the longest record {longest}",
         )
+        expected = mapper.expects()
+        require(expected is None or 0 < expected.quiet_seconds < math.inf, f"expects {expected}")
         self._check_steps(data)
         require(mapper.restore(state), "a state that was saved cannot be read")
         _journal().add(whole, state)
@@ -175,18 +178,22 @@ class MapperTarget(Target):
         mapper = self.mapper(level)
         whole, state = mapper.map(self.records(data)), mapper.state()
         lines: list[bytes] = []
+        reasons: list[str] = []
         taken: list[int] = []
         unknown: dict[str, int] = {}
         mapper = self.mapper(level)
         for number, record in enumerate(self.records(data)):
             mapped = mapper.map([record])
             lines += mapped.lines
+            reasons += [letter.reason for letter in mapped.dead_letters]
             saved, known = mapper.state(), unknown
             unknown = msgspec.msgpack.decode(saved)["unknown"]
             if not mapped.dead_letters and unknown == known and not any(map(_is_of_engine, mapped.lines)):
                 taken.append(number)
             mapper = self.mapper(level)
             require(mapper.restore(saved), "a state that was saved cannot be read")
+        if any("cannot be saved" in reason for reason in reasons):
+            return  # refused only where a slice ends with it: the next record may make the state fit again
         require(lines == whole.lines, f"restarts change the events: {_difference(whole.lines, lines)}")
         require(_ordered(mapper.state()) == _ordered(state), "restarts change the state")
         records = self.records(data)
