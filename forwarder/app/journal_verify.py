@@ -133,7 +133,7 @@ class _Checking:
     def _facts(self, connection: sqlite3.Connection, facts: dict[bytes, int]) -> Iterator[str]:
         """Those of events that are older than this generation of facts may be forgotten."""
         for table in ("seen_lately", "seen", "seen_before"):
-            for (fact,) in connection.execute(f"SELECT fact FROM {table}"):
+            for (fact,) in connection.execute(f"SELECT CAST(fact AS BLOB) FROM {table}"):
                 facts.pop(fact[4:], None)
         since = connection.execute("SELECT value FROM notes WHERE name = 'seen_since'").fetchone()
         (newer,) = connection.execute(

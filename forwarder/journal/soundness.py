@@ -23,8 +23,10 @@ _KINDS = {
     "number": _REAL,
     "time": f"{_REAL} AND {{0}} BETWEEN -62135596800 AND 253402300799",  # the years 1 to 9999
     "activity": f"{{0}} IN ({_ACTIVITIES})",
-    "note": """typeof({0}) = 'blob' AND (name NOT IN ('last', 'seen_since') OR length({0}) BETWEEN 1 AND 32 AND
-               CAST({0} AS TEXT) NOT GLOB '*[^0-9.]*' AND CAST({0} AS TEXT) NOT GLOB '*.*.*' AND {0} <> x'2e')""",
+    "note": """typeof({0}) = 'blob' AND
+               (name <> 'last' OR (length({0}) BETWEEN 1 AND 18 AND CAST({0} AS TEXT) NOT GLOB '*[^0-9]*')) AND
+               (name <> 'seen_since' OR ((CAST({0} AS TEXT) GLOB '[0-9]*' OR CAST({0} AS TEXT) GLOB '-[0-9]*')
+               AND substr(CAST({0} AS TEXT), 2) NOT GLOB '*[^0-9.]*' AND CAST({0} AS TEXT) NOT GLOB '*.*.*'))""",
 }
 _TABLES = {
     "batches": "first count, count count, bytes count, time time, body blob",

@@ -95,4 +95,14 @@ FOUND = (
         "A time with an offset of 99 hours ended `forwarder journal stats`.",
         b"[[\"sql\", \"UPDATE batches SET body = CAST(replace(body, '.000Z', '+99:99') AS BLOB)\"]]",
     ),
+    Found(
+        "journal",
+        "A number with a point in place of that of the newest event ended `forwarder journal verify`.",
+        b"[[\"sql\", \"UPDATE notes SET value = CAST('1.5' AS BLOB) WHERE name = 'last'\"]]",
+    ),
+    Found(
+        "journal",
+        "So did a seen fact that is a number.",
+        b'[["sql", "UPDATE OR IGNORE seen_lately SET fact = ?", 0.5]]',
+    ),
 )

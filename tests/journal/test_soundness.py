@@ -45,6 +45,14 @@ def test_what_a_forwarder_writes_is_sound(folder: Path) -> None:
     assert read_report(folder, max_bytes=1, now=NOON).unread_letters == 1
 
 
+@pytest.mark.parametrize("since", ["0", "1795262400.25", "-5.0"])
+def test_a_clock_may_say_anything(folder: Path, since: str) -> None:
+    """Also before 1970: a machine without a battery."""
+    spoil(folder, "UPDATE notes SET value = CAST(? AS BLOB) WHERE name = 'seen_since'", since)
+
+    connect_to_read(folder).close()
+
+
 @pytest.mark.parametrize(
     ("statement", "place"),
     [
@@ -56,7 +64,9 @@ def test_what_a_forwarder_writes_is_sound(folder: Path) -> None:
         ("UPDATE dead_letters SET time = 1e18", "dead_letters.time holds"),
         ("UPDATE dead_letters SET size = x'00'", "dead_letters.size holds"),
         ("UPDATE notes SET value = x'78' WHERE name = 'last'", "notes.value holds"),
+        ("UPDATE notes SET value = CAST('1.5' AS BLOB) WHERE name = 'last'", "notes.value holds"),
         ("UPDATE notes SET value = CAST('1.2.3' AS BLOB) WHERE name = 'seen_since'", "notes.value holds"),
+        ("UPDATE notes SET value = CAST('5-5' AS BLOB) WHERE name = 'seen_since'", "notes.value holds"),
         ("UPDATE sessions SET said = 'x'", "sessions.said holds"),
         ("UPDATE sessions SET ended = 1e12", "sessions.ended holds"),
         ("UPDATE acks SET second = x'00'", "acks.second holds"),
