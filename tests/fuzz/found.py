@@ -52,6 +52,11 @@ FOUND = (
         "A negative group was taken for one, and ended every search.",
         b"[[rules]]\nid = \"a\"\nregex = '''key'''\nsecretGroup = -1",
     ),
+    Found(
+        "redactor",
+        "A URL with one of its slashes escaped has none of the rule's keywords, so one engine did not look further.",
+        b"x:/\\/user:s3cret@host",
+    ),
     Found("journal", "`forwarder status` had no words for a file that ends early.", b'[["cut", "db", 8197, 4, 0]]'),
     Found(
         "journal",
