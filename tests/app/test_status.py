@@ -159,7 +159,7 @@ REFUSED = replace(SENDER, state=Circuit.OPEN, last_error="401 wrong token")
         ({"problems": {"/a": "permission denied"}}, "/a: permission denied"),
         ({"journal_problem": "disk full"}, "the journal cannot be written: disk full"),
         ({"given_up": 7}, '7 events were given up: the journal was full and on_full is "drop"'),
-        ({"time": datetime.now(UTC) - timedelta(minutes=10)}, "has not written its status for 10"),
+        ({"time": datetime.now(UTC) - timedelta(minutes=10)}, ": it hangs"),
     ],
 )
 async def test_what_goes_wrong_is_a_problem(folder: Folder, note: dict[str, Any], words: str) -> None:

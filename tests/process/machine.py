@@ -70,17 +70,19 @@ class Machine:
                 cwd=self.folder,
             )
 
-    async def until(self, condition: Callable[[], bool], what: str, *, process: Process) -> None:
+    async def until(
+        self, condition: Callable[[], bool], what: str, *, process: Process, seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Return when the condition holds; fail with `what` when it never does, or when the process has ended."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(seconds):
                 while not condition():
                     if process.returncode is not None:
                         raise Failed(f"ended with {process.returncode}: {self.log.read_text()[-2000:]}")
                     await asyncio.sleep(0.02)
         except TimeoutError:
             log = self.log.read_text()[-2000:]
-            raise Failed(f"not within {PATIENCE_SECONDS:.0f} s: {what}\n{log}") from None
+            raise Failed(f"not within {seconds:.0f} s: {what}\n{log}") from None
 
     async def stopped(self, process: Process) -> None:
         """End it as a service manager does, and let it drain."""

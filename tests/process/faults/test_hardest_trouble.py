@@ -20,7 +20,7 @@ from tests.http_peer import Reply, Request
 from tests.process.faults.home import Home
 from tests.process.faults.operations import Operation, play
 from tests.process.faults.world import World
-from tests.process.machine import FORWARDER, Machine
+from tests.process.machine import FORWARDER, PATIENCE_SECONDS, Machine
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +222,12 @@ async def test_twenty_thousand_files_in_a_minute(tmp_path: Path) -> None:
             path.write_bytes(home.header())
             if number % 200 == 0:
                 await asyncio.sleep(0)
-        await machine.until(lambda: machine.archived_lines().__len__() >= 20_000, "all of them", process=process)
+        await machine.until(
+            lambda: len(machine.archived_lines()) >= 20_000,
+            "all of them",
+            process=process,
+            seconds=3 * PATIENCE_SECONDS,
+        )
 
     assert len({event["session_id"] for event in machine.archived()}) == len(machine.archived()) == 20_000
 
