@@ -58,6 +58,7 @@ from forwarder.events import (
     text_digest,
     text_size,
 )
+from forwarder.measures import MEASURES, Measure, ends_session, measures
 from forwarder.receiver import Accept, Answer, Receiver, Request, Route, Serving, Socket, SocketRoute
 from forwarder.sink import Batch, Batching, Secret, Sink
 from forwarder.source import Expectation, Quiet, Record, Source, Vanished
@@ -66,6 +67,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EVENT_TYPES",
+    "MEASURES",
     "SCHEMA_VERSION",
     "Accept",
     "Activity",
@@ -91,6 +93,7 @@ __all__ = [
     "HelperUsage",
     "Id",
     "Key",
+    "Measure",
     "MissingExtra",
     "ModelChange",
     "ModelError",
@@ -136,6 +139,8 @@ __all__ = [
     "UserCommand",
     "Vanished",
     "__version__",
+    "ends_session",
+    "measures",
     "text_digest",
     "text_size",
 ]
