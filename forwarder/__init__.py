@@ -59,7 +59,7 @@ from forwarder.events import (
     text_size,
 )
 from forwarder.measures import MEASURES, Measure, ends_session, measures
-from forwarder.receiver import Accept, Answer, Receiver, Request, Route, Serving, Socket, SocketRoute
+from forwarder.receiver import Accept, Answer, Operation, Receiver, Request, Route, Serving, Socket, SocketRoute
 from forwarder.sink import Batch, Batching, Secret, Sink
 from forwarder.source import Expectation, Quiet, Record, Source, Vanished
 
@@ -98,6 +98,7 @@ __all__ = [
     "ModelChange",
     "ModelError",
     "Notification",
+    "Operation",
     "Permission",
     "Pressure",
     "Prompt",

@@ -147,6 +147,22 @@ SocketHandler = Callable[[Socket, Accept], Awaitable[None]]
 
 
 @dataclass(frozen=True)
+class Operation:
+    """What a route is for, in the description that ``forwarder openapi`` prints.
+
+    `body` is a type that msgspec can describe, the one that a body is decoded as or a narrower one: whatever it allows
+    has to be taken (limits are said like ``Annotated[str, msgspec.Meta(max_length=500)]``). None stands for no body.
+    `answers` has the type of an answer's JSON by status; ``str`` is plain text, None no content. `query` has the types
+    of what may stand behind the path. Parts of the path, tokens and what the server itself refuses are known anyway.
+    """
+
+    summary: str
+    body: object = None
+    answers: Mapping[int, object] = field(default_factory=dict[int, object])
+    query: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True)
 class Route:
     """One method of one path, whose parts may be ``{name}``. An open one asks for no token (health checks)."""
 
@@ -154,15 +170,20 @@ class Route:
     path: str
     handler: Handler
     is_open: bool = False
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True)
 class SocketRoute:
-    """A path at which WebSockets are opened. The handler's return closes the socket."""
+    """A path at which WebSockets are opened; the `body` of its operation is the type of a message that comes.
+
+    The handler's return closes the socket.
+    """
 
     path: str
     handler: SocketHandler
     is_open: bool = False
+    operation: Operation | None = None
 
 
 class Receiver(ABC):

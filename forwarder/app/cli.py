@@ -215,6 +215,20 @@ def schema(output_format: str) -> None:
     click.echo(json_text() if output_format == "json" else markdown(), nl=False)
 
 
+@cli.command(short_help="Describe what the receivers take (OpenAPI).")
+@click.argument("receiver", required=False)
+@click.option("--all", "is_all", is_flag=True, help="Every installed receiver, configured or not.")
+@configured
+def openapi(receiver: str | None, is_all: bool, **options: Any) -> None:
+    """Print an OpenAPI 3.1 document of the configured receivers, or of RECEIVER alone.
+
+    Where nothing is configured that listens, every installed receiver is described as it would be by default.
+    """
+    from forwarder.app.openapi import document, json_text
+
+    click.echo(json_text(document(settings_of(options), name=receiver, is_all=is_all)), nl=False)
+
+
 @cli.command(short_help="Play recorded sessions through the real pipeline.")
 @click.option(
     "--speed", callback=factor, metavar="FACTOR", default="1x", show_default=True, help="10x is ten times faster."

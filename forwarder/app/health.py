@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
 
 from forwarder import __version__
 from forwarder.app.metrics import METRICS, Sample
 from forwarder.clock import Clock
 from forwarder.errors import MissingExtra
-from forwarder.receiver import Accept, Answer, Receiver, Request, Route, Serving, SocketRoute
+from forwarder.receiver import Accept, Answer, Operation, Receiver, Request, Route, Serving, SocketRoute
+
+
+class State(Struct, omit_defaults=True):
+    """How the forwarder is; `problem` says why it fails."""
+
+    status: Literal["ok", "failing"]
+    version: str
+    uptime_seconds: float
+    problem: str | None = None
+
+
+HEALTH = Operation("Say whether the journal can be written.", answers={200: State, 503: State})
+METRICS_TEXT = Operation("All metrics of the forwarder, in their text format.", answers={200: str})
 
 
 @dataclass
@@ -27,16 +43,16 @@ class Health(Receiver):
         return Serving(listen="127.0.0.1:0")
 
     def routes(self) -> Sequence[Route | SocketRoute]:
-        return [Route("GET", "/health", self._health, is_open=True), Route("GET", "/metrics", self._metrics)]
+        return [
+            Route("GET", "/health", self._health, is_open=True, operation=HEALTH),
+            Route("GET", "/metrics", self._metrics, operation=METRICS_TEXT),
+        ]
 
     async def _health(self, _: Request, __: Accept) -> Answer:
         problem = self.problem()
-        said = {
-            "status": "failing" if problem else "ok",
-            "version": __version__,
-            "uptime_seconds": round(self.clock.monotonic() - self._started, 3),
-        }
-        return Answer.json(said | ({"problem": problem} if problem else {}), 503 if problem else 200)
+        uptime = round(self.clock.monotonic() - self._started, 3)
+        state = State("failing" if problem else "ok", __version__, uptime, problem)
+        return Answer.json(state, 503 if problem else 200)
 
     async def _metrics(self, _: Request, __: Accept) -> Answer:
         return Answer(200, exposition(await self.samples()), {"Content-Type": "text/plain; version=0.0.4"})

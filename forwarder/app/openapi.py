@@ -1,0 +1,233 @@
+"""What the receivers take, as an OpenAPI 3.1 document: written from their routes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+
+from forwarder import __version__
+from forwarder.app.access import ReceiverSettings
+from forwarder.app.config import Settings
+from forwarder.app.options import do_not_run
+from forwarder.app.registry import RECEIVERS, installed, make_receiver
+from forwarder.app.serving import places_to_be
+from forwarder.app.suggest import did_you_mean
+from forwarder.errors import ConfigError, Refused
+from forwarder.receiver import Answer, Operation, Route, SocketRoute
+from forwarder.server.address import Address
+from forwarder.server.asgi import refused
+from forwarder.server.routing import Mount, Routing, params_of
+
+Json = dict[str, Any]
+
+OWN_ADDRESS = Address("127.0.0.1", 9464)  # where the forwarder answers about itself in the description of everything
+SCHEMAS = "#/components/schemas/{name}"
+TOKEN = "token"
+
+REFUSALS = {  # what the server itself says, whatever the receiver
+    400: "The request is not understood; the answer says why.",
+    401: "The bearer token is missing or wrong.",
+    403: "The request was meant for another host, or comes from a page of another origin.",
+    408: "The body did not come in time.",
+    413: "The body is too large, as it is sent or as it is unpacked.",
+    415: "The content encoding is none of gzip and deflate.",
+    503: "Nothing was taken: the journal is full or cannot be written. Retry-After says when to come again.",
+}
+ONLY_WITH_BODY = {408, 413, 415, 503}
+
+
+class Described(NamedTuple):
+    """A route in its place."""
+
+    address: Address
+    mount: Mount
+    route: Route | SocketRoute
+
+    @property
+    def operation(self) -> Operation:
+        return self.route.operation or Operation("Not described.")
+
+
+def document(settings: Settings, *, name: str | None = None, is_all: bool = False) -> Json:
+    """The description of what is configured, or of the receiver `name` of it; of all that is installed without any.
+
+    Nothing is run, kept or opened. Raises `ConfigError`.
+    """
+    if is_all or not (settings.receivers or settings.server.access.listen):
+        settings = _with_everything(settings)
+    receivers = {one.name: make_receiver(one, run_command=do_not_run) for one in settings.receivers.values()}
+    return described(places_to_be(settings, receivers), name=name)
+
+
+def json_text(found: Json) -> str:
+    """The document as it is printed."""
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _with_everything(settings: Settings) -> Settings:
+    """Every installed receiver that needs no option, configured or not, and the forwarder's own address."""
+    receivers = {
+        one.name: ReceiverSettings(one.name, use=one.name, place=f"[receivers.{one.name}]")
+        for one in installed(RECEIVERS)
+        if not one.problem and not any(option.is_required for option in one.options)
+    }
+    access = replace(settings.server.access, listen=settings.server.access.listen or OWN_ADDRESS)
+    return replace(settings, receivers=receivers | settings.receivers, server=replace(settings.server, access=access))
+
+
+def described(places: Mapping[Address, Routing], *, name: str | None = None) -> Json:
+    """The document of all that is listened at, or of one name there. Raises `ConfigError` if there is no such name."""
+    names = [mount.name for routing in places.values() for mount in routing.mounts]
+    if name is not None and name not in names:
+        raise ConfigError(f'no receiver "{name}" is configured{did_you_mean(name, names)}')
+    found = [
+        Described(address, mount, route)
+        for address, routing in places.items()
+        for mount in routing.mounts
+        for route in mount.receiver.routes()
+        if name in (None, mount.name)
+    ]
+    schemas, components = _schemas(found)
+    paths = _paths(found, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"forwarder: {name or 'everything that listens'}", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {TOKEN: {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+class Schemas(NamedTuple):
+    """Types with their schemas; a type need not be hashable."""
+
+    types: list[object]
+    schemas: tuple[Json, ...]
+
+    def of(self, wanted: object) -> Json:
+        return self.schemas[self.types.index(wanted)]
+
+
+def _schemas(found: Iterable[Described]) -> tuple[Schemas, Json]:
+    """All types at once: msgspec then tells those of one name apart."""
+    types: list[object] = []
+    for one in found:
+        operation = one.operation
+        for wanted in (operation.body, *operation.answers.values(), *operation.query.values()):
+            if wanted is not None and wanted not in types:
+                types.append(wanted)
+    schemas, components = msgspec.json.schema_components(types, ref_template=SCHEMAS)
+    return Schemas(types, schemas), components
+
+
+def _paths(found: Iterable[Described], schemas: Schemas) -> Json:
+    paths: Json = {}
+    for one in found:
+        item = paths.setdefault(one.route.path, {"servers": []})
+        if (server := _server(one.address)) not in item["servers"]:
+            item["servers"].append(server)
+        if isinstance(one.route, SocketRoute):
+            item["x-websocket"] = _socket(one, schemas)
+        else:
+            method = one.route.method.lower()
+            described = _operation(one, schemas)
+            item[method] = _merged(item[method], described) if method in item else described
+    return paths
+
+
+def _server(address: Address) -> Json:
+    return {"url": f"http://{address}"}
+
+
+def _merged(first: Json, second: Json) -> Json:
+    """One operation for the same method of the same path at several addresses, as health checks are."""
+    merged = {**first, **second, "tags": first["tags"] + second["tags"]}
+    if first["summary"] != second["summary"]:
+        merged["summary"] = f"{first['summary']} {second['summary']}"
+    if "requestBody" in first and "requestBody" in second:
+        merged["requestBody"] = _either(first["requestBody"], second["requestBody"])
+    if ("security" in first) != ("security" in second):
+        merged["security"] = [{}, {TOKEN: []}]
+    both = {**first["responses"], **second["responses"]}
+    merged["responses"] = {
+        status: _either(first["responses"].get(status, one), one) for status, one in sorted(both.items())
+    }
+    return merged
+
+
+def _either(first: Json, second: Json) -> Json:
+    """What holds content of one form or another."""
+    content: Json = {**second.get("content", {}), **first.get("content", {})}
+    for kind, other in second.get("content", {}).items():
+        if (one := content[kind]) != other:
+            content[kind] = {"schema": {"anyOf": [one.get("schema", {}), other.get("schema", {})]}}
+    return {**first, "content": content} if content else first
+
+
+def _socket(one: Described, schemas: Schemas) -> Json:
+    """OpenAPI has no words for WebSockets."""
+    wanted = one.operation.body
+    message = {} if wanted is None else {"message": schemas.of(wanted)}
+    return {"summary": one.operation.summary, "tags": [one.mount.name], **message}
+
+
+def _operation(one: Described, schemas: Schemas) -> Json:
+    operation = one.operation
+    described: Json = {"summary": operation.summary, "tags": [one.mount.name]}
+    if parameters := list(_parameters(one, schemas)):
+        described["parameters"] = parameters
+    if operation.body is not None:
+        content = {"application/json": {"schema": schemas.of(operation.body)}}
+        described["requestBody"] = {"required": True, "content": content}
+    if _wants_token(one):
+        described["security"] = [{TOKEN: []}]
+    described["responses"] = dict(sorted(_answers(one, schemas).items()))
+    return described
+
+
+def _parameters(one: Described, schemas: Schemas) -> Iterator[Json]:
+    for name in params_of(one.route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    for name, wanted in one.operation.query.items():
+        yield {"name": name, "in": "query", "schema": schemas.of(wanted)}
+
+
+def _answers(one: Described, schemas: Schemas) -> Json:
+    answers: Json = {}
+    for status in _refusals(one):
+        answer = refused(one.mount.receiver, Refused("the reason", status=status))
+        answers[str(answer.status)] = {"description": REFUSALS[status], "content": _example(answer)}
+    for status, wanted in one.operation.answers.items():
+        answers[str(status)] = {"description": HTTPStatus(status).phrase, **_content(wanted, schemas)}
+    return answers
+
+
+def _example(answer: Answer) -> Json:
+    """How an answer looks, by its media type."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0]
+    assert isinstance(answer.body, bytes)
+    return {kind: {"example": json.loads(answer.body) if kind == "application/json" else answer.body.decode()}}
+
+
+def _refusals(one: Described) -> Iterator[int]:
+    for status in REFUSALS:
+        if status == 401:
+            is_possible = _wants_token(one)
+        else:
+            is_possible = status not in ONLY_WITH_BODY or one.operation.body is not None
+        if is_possible:
+            yield status
+
+
+def _content(wanted: object, schemas: Schemas) -> Json:
+    if wanted is None:
+        return {}
+    return {"content": {"text/plain" if wanted is str else "application/json": {"schema": schemas.of(wanted)}}}
+
+
+def _wants_token(one: Described) -> bool:
+    return one.mount.token is not None and not one.route.is_open
