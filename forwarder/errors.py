@@ -9,6 +9,7 @@ ForwarderError
 │   └── UnknownRecord      a kind of record that the source has never seen: counted, no error
 ├── DeliveryError          raised by a sink's `send`
 │   ├── Unavailable        try the same batch again, later
+│   │   └── NotSent        no byte of it has left: again without harm, also where repeats are counted
 │   ├── Rejected           never try this batch again; goes to the dead letters
 │   └── SinkClosed         the destination is gone for good and on purpose; the program ends quietly
 ├── Refused                a request to a receiver is not taken; says how it is answered
@@ -75,6 +76,13 @@ class Unavailable(DeliveryError):
         super().__init__(message)
         self.after = after
         self.is_refused = is_refused
+
+
+class NotSent(Unavailable):
+    """Not a byte of the request has left (nobody listens, unknown name, failed TLS handshake).
+
+    So a destination that counts repeats may be sent the same again; after any other `Unavailable` it may have it.
+    """
 
 
 class Rejected(DeliveryError):

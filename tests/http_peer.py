@@ -167,7 +167,7 @@ class HttpPeer:
         method, path, _ = head[0].split(" ")
         pairs = (line.partition(":") for line in head[1:] if line)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
-        size = int(headers["content-length"])
+        size = int(headers.get("content-length", "0"))
         reply = self._script.popleft() if self._script else self.otherwise
         if reply.trouble == "reset_before_body":
             return _reset(writer)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import forwarder
+import forwarder.http
 
 ENGINE = Path(forwarder.__file__).parent
 PROJECT = Path(__file__).parents[1]
@@ -37,6 +38,8 @@ MAY_IMPORT = {
 
 OPTIONAL = {"re2", "hyperscan", "genai_prices", "backports", "isal", "zstandard", "prometheus_client"}
 WEB = {"uvicorn", "h11"}  # of the room `server` alone, whose `listener` is imported when something is to listen
+CLIENT = "http"  # the engine's one package that imports httpx: public, and imported by plugins alone
+NAMES_THE_CLIENT = {f"forwarder/{CLIENT}/client.py", "forwarder/testing/receivers.py"}
 SLOW = {"rich", "httpx"}  # tens of milliseconds each, which a command that does not need them should not spend
 
 # Products that the engine may not know; the agents that have a source of their own are added from the entry points.
@@ -143,13 +146,14 @@ def test_the_public_module_only_re_exports() -> None:
 
 def test_a_plugin_imports_only_the_public_api() -> None:
     """Our own plugins use the door that strangers use, and none leans on another."""
+    public = {*forwarder.__all__, *(f"{CLIENT}.{name}" for name in forwarder.http.__all__)}
     wrong = [
         f"{short(path)} imports {name}"
         for folder in plugin_folders()
         for path in folder.rglob("*.py")
         for name in imported(ast.walk(tree(path)))
         if name.startswith(".")
-        or (name.startswith("forwarder.") and name.removeprefix("forwarder.") not in forwarder.__all__)
+        or (name.startswith("forwarder.") and name.removeprefix("forwarder.") not in public)
         or (name.startswith("forwarder_") and name.partition(".")[0] != folder.name)
     ]
 
@@ -192,6 +196,20 @@ def test_optional_libraries_are_imported_where_they_are_used() -> None:
         for path in modules()
         for name in imported(outside_functions(tree(path)))
         if name.partition(".")[0] in (OPTIONAL | SLOW if path.is_relative_to(ENGINE) else OPTIONAL)
+        and short(path) != f"forwarder/{CLIENT}/client.py"
+    ]
+
+    assert wrong == []
+
+
+def test_the_http_client_is_imported_by_plugins_alone() -> None:
+    """What the engine imports, every command does; and one module alone names the library."""
+    wrong = [
+        f"{short(path)} imports {name}"
+        for path in modules()
+        for name in imported(ast.walk(tree(path)))
+        if (name.startswith(f"forwarder.{CLIENT}") and path.is_relative_to(ENGINE) and path.parent.name != CLIENT)
+        or (name.partition(".")[0] == "httpx" and short(path) not in NAMES_THE_CLIENT)
     ]
 
     assert wrong == []

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from forwarder_http import Http
-from forwarder_http.answer import retry_after
 from structlog.testing import capture_logs
 
 from forwarder import Batch, ConfigError, Rejected, Secret, Unavailable
+from forwarder.http import retry_after
 from forwarder.testing import Destination, check_sink
 from tests.http_peer import HttpPeer, Reply, Trouble
 

@@ -1,12 +1,13 @@
-"""What an answer of the destination means for the batch."""
+"""What a destination said, and what that means for a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from forwarder import DeliveryError, Rejected, Unavailable
-from forwarder_http.client import Answer
+from forwarder.errors import DeliveryError, Rejected, Unavailable
 
 BATCH_IS_AT_FAULT = {400, 413, 422}  # no retry of the same bytes can help
 NOT_LET_IN = {401, 403, 404, 405}  # a person must act; nothing is wrong with the batch
@@ -14,7 +15,24 @@ MAX_AFTER_SECONDS = 3600.0  # a larger Retry-After is taken for a mistake: one p
 MAX_TEXT = 200
 
 
-def failure(answer: Answer, *, place: str) -> DeliveryError:
+@dataclass(frozen=True)
+class HttpAnswer:
+    """What the destination said; `text` is the beginning of its body, `headers` have lower-case names."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def without(self, secrets: Iterable[str]) -> HttpAnswer:
+        """The same without these: some destinations repeat what they were sent, and their words are logged."""
+        text, headers = self.text, self.headers
+        for secret in secrets:
+            text = text.replace(secret, "[REDACTED]")
+            headers = {name: value.replace(secret, "[REDACTED]") for name, value in headers.items()}
+        return HttpAnswer(self.status, headers, text)
+
+
+def failure(answer: HttpAnswer, *, place: str) -> DeliveryError:
     """The exception for an answer that is not a success (RFC 9110, section 15)."""
     said = f"{place} answered {answer.status}"
     if text := _one_line(answer.text):
