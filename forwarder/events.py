@@ -251,6 +251,15 @@ class AgentEnd(Event, frozen=True, kw_only=True):
     duration_ms: int | None = None
 
 
+class ContextSegment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What takes up a part of the context window, in tokens as they were estimated from its characters."""
+
+    category: str
+    label: str | None = None
+    estimated_tokens: int | None = None
+    chars: int | None = None
+
+
 class ContextSnapshot(Event, frozen=True, kw_only=True):
     """How full the context window is: when the pressure changes, and at the ends of turns."""
 
@@ -259,6 +268,7 @@ class ContextSnapshot(Event, frozen=True, kw_only=True):
     percent: float | None = None
     pressure: Pressure
     previous_pressure: Pressure | None = None
+    segments: list[ContextSegment] | None = None
 
 
 class Compaction(Event, frozen=True, kw_only=True):
@@ -330,34 +340,6 @@ class SecretFound(Event, frozen=True, kw_only=True):
     rule: str
     fingerprint: Id
     field: Id | None = None
-
-
-EVENT_TYPES: tuple[type[Event], ...] = (
-    SessionStart,
-    SessionEnd,
-    SessionState,
-    TurnStart,
-    TurnEnd,
-    Prompt,
-    Response,
-    TokenUsage,
-    ModelChange,
-    ModelError,
-    RateLimit,
-    ToolCallStart,
-    ToolCallEnd,
-    UserCommand,
-    Permission,
-    AgentSpawn,
-    AgentEnd,
-    ContextSnapshot,
-    Compaction,
-    Notification,
-    ToolUsage,
-    Gap,
-    UnknownRecordSeen,
-    SecretFound,
-)
 
 
 def text_size(text: str) -> int:

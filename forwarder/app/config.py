@@ -14,8 +14,8 @@ from forwarder.app.access import ReceiverSettings, ServerSettings, receiver_sett
 from forwarder.app.suggest import did_you_mean
 from forwarder.app.table import Table, texts
 from forwarder.app.units import parse_bytes, parse_seconds
+from forwarder.catalogue import EVENT_TYPES
 from forwarder.errors import ConfigError
-from forwarder.events import EVENT_TYPES
 from forwarder.pipeline.pseudonyms import KINDS, Kind
 from forwarder.pipeline.redaction import Level
 

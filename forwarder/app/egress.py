@@ -20,10 +20,11 @@ from msgspec import structs
 from forwarder.app.assembly import loosest, make_encoder, mapper_maker, transform_for
 from forwarder.app.config import STDOUT, Settings, SinkSettings
 from forwarder.app.suggest import did_you_mean
+from forwarder.catalogue import EVENT_TYPES
 from forwarder.clock import SystemClock
 from forwarder.delivery import Selection
 from forwarder.errors import ConfigError
-from forwarder.events import EVENT_TYPES, Event, Session
+from forwarder.events import Event, Session
 from forwarder.pipeline.redaction import PREVIEW_CHARS, Redactor
 from forwarder.pipeline.rules import Rules
 from forwarder.source import Record, Source
@@ -34,6 +35,7 @@ _RULES = b'[[rules]]\nid = "probe"\nregex = "probe-secret-[0-9]{10}"\nkeywords =
 _FILE = Path(f"/probe/{SECRET}.jsonl")
 
 What = Literal["whole", "scrubbed", "scrubbed, cut", "absent"]
+ANY_NAME = "*"  # stands for the names in a table that has no fields
 NAME_WIDTH = 22  # a column for all types, but for those with a longer name
 _CUT = f"scrubbed, cut to {PREVIEW_CHARS} characters"
 
@@ -111,7 +113,7 @@ def _field(name: str, text: object, sent: dict[str, object], rename: dict[str, s
 def _what(full: object, sent: object) -> What:
     if sent is None:
         return "absent"
-    if not isinstance(full, str) or SECRET in str(sent) or SECRET not in full:
+    if SECRET in str(sent) or SECRET not in str(full):
         return "whole"
     return "scrubbed, cut" if str(sent).endswith("…") else "scrubbed"
 
@@ -128,7 +130,7 @@ def _in_full(event: Event, line: dict[str, object]) -> dict[str, object]:
 
 
 def _wire_fields(struct: msgspec.Struct, *, without: tuple[str, ...] = ()) -> dict[str, object]:
-    """The fields of a struct, those of one in it as ``usage.input_tokens``."""
+    """The fields of a struct, those of an object in it as ``usage.input_tokens``."""
     fields: dict[str, object] = {}
     for one in structs.fields(type(struct)):
         if one.name in without:
@@ -136,6 +138,9 @@ def _wire_fields(struct: msgspec.Struct, *, without: tuple[str, ...] = ()) -> di
         value = getattr(struct, one.name)
         if isinstance(value, msgspec.Struct):
             fields |= {f"{one.encode_name}.{name}": inner for name, inner in _wire_fields(value).items()}
+        elif isinstance(value, dict):
+            table = cast("dict[str, object]", value)
+            fields |= {f"{one.encode_name}.{name}": inner for name, inner in table.items()}
         else:
             fields[one.encode_name] = value
     return fields
@@ -196,7 +201,7 @@ def _value(wanted: Any) -> Any:
     if origin is list:
         return [_value(arguments[0])]
     if origin is dict:
-        return {TEXT: _value(arguments[1])}
+        return {ANY_NAME: _value(arguments[1])}
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
         return wanted(**{one.name: _value(one.type) for one in structs.fields(wanted)})
     return _VALUES[wanted]

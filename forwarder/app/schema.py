@@ -11,7 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 from msgspec import structs
 
-from forwarder.events import EVENT_TYPES, SCHEMA_VERSION, Event
+from forwarder.catalogue import EVENT_TYPES
+from forwarder.events import SCHEMA_VERSION, Event
 from forwarder.pipeline.fields import CONTENT_BY_TAG
 
 Schema = dict[str, Any]
@@ -97,16 +98,22 @@ def _field_schema(field: structs.FieldInfo) -> Schema:
     if wanted is Decimal:
         return {"type": "number", "description": "at most nine decimal places"}
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        inner = structs.fields(wanted)
-        return {
-            "type": "object",
-            "properties": {one.encode_name: _field_schema(one) for one in inner},
-            "required": [one.encode_name for one in inner if one.required],
-        }
+        return _object_schema(wanted)
+    if get_origin(wanted) is list and issubclass(get_args(wanted)[0], msgspec.Struct):
+        return {"type": "array", "items": _object_schema(get_args(wanted)[0])}
     schema = msgspec.json.schema(wanted)
     if role == "content":
         schema["description"] = "content: absent at redaction full, cut at preview, scrubbed at every level"
     return schema
+
+
+def _object_schema(wanted: type[msgspec.Struct]) -> Schema:
+    inner = structs.fields(wanted)
+    return {
+        "type": "object",
+        "properties": {one.encode_name: _field_schema(one) for one in inner},
+        "required": [one.encode_name for one in inner if one.required],
+    }
 
 
 def _without_none(wanted: Any) -> Any:
@@ -136,6 +143,8 @@ def _changes(before: Schema, after: Schema) -> list[tuple[str, str]]:
             found.append((name, "is gone"))
         elif "properties" in was:
             found += [(f"{name}.{inner}", change) for inner, change in _changes(was, now)]
+        elif "properties" in was.get("items", {}):
+            found += [(f"{name}.{inner}", change) for inner, change in _changes(was["items"], now["items"])]
         elif now.get("type") != was.get("type") or now.get("const") != was.get("const"):
             found.append((name, "has another type"))
         elif gone := set(was.get("enum", ())) - set(now.get("enum", was.get("enum", ()))):
@@ -190,4 +199,9 @@ def _type_words(schema: Schema) -> str:
         return ", ".join(f"`{one}`" for one in schema["enum"])
     if "properties" in schema:
         return "object of " + ", ".join(f"`{name}`" for name in schema["properties"])
+    if "items" in schema:
+        kind, _, rest = _type_words(schema["items"]).partition(" ")
+        return f"array of {kind}s {rest}".rstrip()
+    if "additionalProperties" in schema:
+        return f"object of names and {_type_words(schema['additionalProperties'])}s"
     return str(schema["type"])

@@ -7,12 +7,14 @@ find these by position.
 
 from __future__ import annotations
 
+import math
 from binascii import hexlify
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 from msgspec import UNSET
@@ -21,7 +23,14 @@ from msgspec.structs import asdict, replace
 from forwarder.errors import BadRecord
 from forwarder.events import CoveredUsage, Event, SecretFound, Session, TokenUsage
 from forwarder.journal import fact
-from forwarder.pipeline.fields import SESSION_NAMES, content_fields, name_fields
+from forwarder.pipeline.fields import (
+    SESSION_NAMES,
+    content_fields,
+    fraction_fields,
+    name_fields,
+    nested_fields,
+    with_names,
+)
 from forwarder.pipeline.redaction import LONGEST_NAME, Level, Redactor, Taken
 from forwarder.source import well_formed
 
@@ -79,6 +88,8 @@ class Encoder:
         digest = blake2b(_to_json((session.agent, plan.tag, *key)), digest_size=16).digest()
         if plan.is_covered:
             return b"", fact(key, digest)
+        for name in plan.fractions:
+            _check_numbers(name, getattr(event, name))
         changes = self._cleaned(event, plan)
         if plan.is_usage:
             changes |= self._priced(event)
@@ -114,6 +125,11 @@ class Encoder:
             text = getattr(event, name)
             if text is not None and text not in self._clean_names:
                 cleaned[name] = self._name(text, name)
+        for name in plan.nested:
+            value = getattr(event, name)
+            if value is not None:
+                plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
+                cleaned[name] = with_names(plain, partial(self._name, field=name))
         return cleaned
 
     def secrets(self, event: Event) -> list[SecretFound]:
@@ -155,10 +171,6 @@ class Encoder:
         return clean
 
     def _priced(self, event: Event) -> dict[str, object]:
-        if isinstance(event, TokenUsage) and event.cost_usd is not None and not event.cost_usd.is_finite():
-            raise BadRecord(
-                f"a cost of {event.cost_usd} is no number"
-            )  # JSON has no word for it: no sink could read on
         if self._prices and isinstance(event, TokenUsage) and event.cost_usd is None:
             cost = self._prices.cost(event)
             if cost is not None:
@@ -190,6 +202,8 @@ class Encoder:
             type_end=len(type_field) + 1,
             contents=content_fields(kind),
             names=name_fields(kind),
+            nested=nested_fields(kind),
+            fractions=fraction_fields(kind),
             is_usage=issubclass(kind, TokenUsage),
             is_covered=issubclass(kind, CoveredUsage),
         )
@@ -211,6 +225,8 @@ class _Plan(NamedTuple):
     type_end: int  # where, in the encoded struct, the type field ends
     contents: tuple[str, ...]
     names: tuple[str, ...]
+    nested: tuple[str, ...]
+    fractions: tuple[str, ...]
     is_usage: bool
     is_covered: bool
 
@@ -224,6 +240,19 @@ def origin_maker(*, source: str, file: str, is_replay: bool) -> Callable[[int, b
         return b"%b%d%b%b}}" % (prefix, offset, suffix, b',"lossy":true' if lossy else b"")
 
     return origin
+
+
+def _check_numbers(name: str, value: object) -> None:
+    """JSON has no word for what is no number: no sink could read on."""
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise BadRecord(f"{name}: {value} is no number")
+    elif isinstance(value, msgspec.Struct):
+        for inner in value.__struct_fields__:
+            _check_numbers(f"{name}.{inner}", getattr(value, inner))
+    elif isinstance(value, list):
+        for one in cast("list[object]", value):
+            _check_numbers(name, one)
 
 
 def _mended(event: Event) -> Event:

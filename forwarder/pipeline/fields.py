@@ -1,18 +1,21 @@
 """Which fields of an event hold free text, derived from the structs of `forwarder.events`.
 
 A *content* field holds what people and models wrote: gone at ``full``, cut at ``preview``, scrubbed at ``none``. A
-*name* field is other free text (a tool, a folder, a branch): scrubbed, never cut, present at every level. Ids, literals
-and numbers are neither.
+*name* field is other free text (a tool, a folder, a branch): scrubbed, never cut, present at every level. A *nested*
+field is an object or a list with such names in it, keys included. Ids, literals and numbers are neither.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from msgspec import Meta, Struct, structs
 
-from forwarder.events import EVENT_TYPES, Session
+from forwarder.catalogue import EVENT_TYPES
+from forwarder.events import Session
 
 
 @cache
@@ -25,6 +28,50 @@ def content_fields(event_type: type[Struct]) -> tuple[str, ...]:
 def name_fields(event_type: type[Struct]) -> tuple[str, ...]:
     """Names of the plain `str` fields: neither `Content` nor `Id` nor `Literal`. Works for `Session` too."""
     return _fields(event_type, "name")
+
+
+@cache
+def nested_fields(event_type: type[Struct]) -> tuple[str, ...]:
+    """Names of the fields whose objects and lists hold free text; the envelope's session is none of them."""
+    own = [field for field in structs.fields(event_type) if field.type is not Session]
+    return tuple(field.encode_name for field in own if _has_names(_within(field.type)))
+
+
+@cache
+def fraction_fields(event_type: type[Struct]) -> tuple[str, ...]:
+    """Names of the fields that hold, or have in them, what could be no number: floats and decimals."""
+    return tuple(field.encode_name for field in structs.fields(event_type) if _has_fractions(field.type))
+
+
+def with_names(value: object, clean: Callable[[str], str]) -> object:
+    """A nested field's value, as JSON has it, with all of its texts cleaned; numbers stay as they are."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        table = cast("dict[str, object]", value)
+        return {clean(name): with_names(inner, clean) for name, inner in table.items()}
+    if isinstance(value, list):
+        return [with_names(inner, clean) for inner in cast("list[object]", value)]
+    return value
+
+
+def _within(annotation: Any) -> tuple[Any, ...]:
+    """The types of what an object or a list holds; nothing for any other type."""
+    if get_origin(annotation) in (list, dict):
+        return get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return tuple(field.type for field in structs.fields(annotation))
+    return tuple(inner for one in get_args(annotation) for inner in _within(one)) if _is_union(annotation) else ()
+
+
+def _has_fractions(annotation: Any) -> bool:
+    if annotation in (float, Decimal):
+        return True
+    return any(map(_has_fractions, get_args(annotation) if _is_union(annotation) else _within(annotation)))
+
+
+def _has_names(types: tuple[Any, ...]) -> bool:
+    return any(_role(one) == "name" or _has_names(_within(one)) for one in types)
 
 
 def _fields(event_type: type[Struct], role: str) -> tuple[str, ...]:
@@ -58,3 +105,6 @@ CONTENT_BY_TAG: dict[str, tuple[str, ...]] = {_tag(kind): content_fields(kind) f
 
 NAMES_BY_TAG: dict[str, tuple[str, ...]] = {_tag(kind): name_fields(kind) for kind in EVENT_TYPES}
 """Name fields by the event's `type` on the wire, without those of the envelope (`SESSION_NAMES`)."""
+
+NESTED_BY_TAG: dict[str, tuple[str, ...]] = {_tag(kind): nested_fields(kind) for kind in EVENT_TYPES}
+"""Objects and lists with free text in them by the event's `type` on the wire."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from forwarder.pipeline.fields import CONTENT_BY_TAG, NAMES_BY_TAG, SESSION_NAMES
+from forwarder.pipeline.fields import CONTENT_BY_TAG, NAMES_BY_TAG, NESTED_BY_TAG, SESSION_NAMES, with_names
 from forwarder.pipeline.redaction import Level, Redactor
 
 _LINE: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
+_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -24,6 +25,9 @@ def tighten(line: bytes, level: Level, redactor: Redactor) -> bytes:
     for field in (*SESSION_NAMES, *NAMES_BY_TAG[tag]):
         if field in event:
             event[field] = msgspec.Raw(_ENCODE(redactor.name(_TEXT.decode(event[field]))))
+    for field in NESTED_BY_TAG[tag]:
+        if field in event:
+            event[field] = msgspec.Raw(_ENCODE(with_names(_ANY.decode(event[field]), redactor.name)))
     for field in CONTENT_BY_TAG[tag]:
         if field not in event:
             continue

@@ -57,6 +57,32 @@ class Shown(Envelope):
     output_tokens: int = 0
     cost_usd: float | None = None
 
+    source: str = ""
+    method: str = ""
+    tool_name: str = ""
+    server_name: str = ""
+    is_error: bool = False
+    error_message: str = ""
+    query: str = ""
+    result_count: int | None = None
+    document_count: int | None = None
+    operation: str = ""
+    total_ms: float | None = None
+    percentile: str = ""
+    variant: str = ""
+    user_rating: float | None = None
+    rating: float | None = None
+    total_cost: float = 0.0
+    currency: str = ""
+    provider: str = ""
+    event_name: str = ""
+    data: str = ""
+    metric: str = ""
+    severity: str = ""
+    deviation_percent: float = 0.0
+    op: str = ""
+    value: float = 0.0
+
 
 _SHOWN = msgspec.json.Decoder(Shown, strict=False)
 _ENVELOPE = msgspec.json.Decoder(Envelope)

@@ -93,6 +93,42 @@ def _signal(event: Shown) -> Said:
         case "unknown_record":
             return Said("!", _join("unknown record", event.record_type), "waiting")
         case _:
+            return _instrument(event)
+
+
+def _instrument(event: Shown) -> Said:
+    """What programs tell of themselves."""
+    match event.type:
+        case "metric":
+            return Said("#", _join(event.name, event.op, f"{event.value:g}"), "quiet")
+        case "mcp_request":
+            return Said("→", _join(event.server_name, event.method, event.tool_name), "quiet")
+        case "mcp_response":
+            return _done(event, event.server_name, event.method, event.tool_name)
+        case "rag_retrieval" | "rag_embedding" | "rag_index":
+            count = event.result_count if event.document_count is None else event.document_count
+            found = None if count is None else f"({count})"
+            return _done(event, event.type.replace("_", " "), event.source, event.model, event.query, found)
+        case "custom":
+            return _done(event, event.provider, event.event_name, event.data)
+        case _:
+            return _judgement(event)
+
+
+def _judgement(event: Shown) -> Said:
+    match event.type:
+        case "latency":
+            return Said("#", _join("latency of", event.operation, event.percentile, _duration(event.total_ms)), "quiet")
+        case "cost":
+            return Said("Σ", f"{event.total_cost:.4f} {_join(event.currency, event.model)}", "money")
+        case "output_eval" | "prompt_rating":
+            rating = event.user_rating if event.rating is None else event.rating
+            rated = None if rating is None else f"rated {rating:g}"
+            return Said("#", _join(event.type.replace("_", " "), event.variant, event.model, rated), "plain")
+        case "drift":
+            words = _join(event.metric, event.model, event.severity, f"{event.deviation_percent:+g} %")
+            return Said("!", f"drift: {words}", "quiet" if event.severity == "info" else "bad")
+        case _:
             rest = (event.tool, event.name, event.kind, event.status, event.text, event.message)
             return Said("·", _join(event.type.replace("_", " "), *rest), "quiet")
 
@@ -109,6 +145,11 @@ def _call(event: Shown) -> Said:
     if event.outcome == "unknown":
         return Said("·", words, "plain")
     return Said("✗", words, "bad" if event.outcome == "error" else "waiting")
+
+
+def _done(event: Shown, *words: str | None) -> Said:
+    said = _join(*words, _duration(event.duration_ms), event.error_message)
+    return Said("✗", said, "bad") if event.is_error else Said("✓", said, "quiet")
 
 
 def _helper(event: Shown) -> Said:

@@ -11,9 +11,10 @@ import pytest
 from forwarder.app.assembly import loosest, make_encoder, make_redactor, mapper_maker, transform_for
 from forwarder.app.config import Settings, from_values
 from forwarder.app.egress import Egress, Specimens, examine, specimen, text_lines
+from forwarder.catalogue import EVENT_TYPES
 from forwarder.clock import SystemClock
 from forwarder.errors import ConfigError
-from forwarder.events import EVENT_TYPES, Prompt
+from forwarder.events import Prompt
 from forwarder.source import Record
 
 LEVELS: list[dict[str, object]] = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from forwarder.app.schema import breaking_changes, json_schema, json_text, markdown
-from forwarder.events import EVENT_TYPES
+from forwarder.catalogue import EVENT_TYPES
 
 PROJECT = Path(__file__).parents[2]
 RELEASED = json.loads((Path(__file__).parent / "schema-0.1.json").read_text())
@@ -62,6 +62,8 @@ def changed(change: str) -> dict[str, Any]:
             prompt["properties"]["bytes"] = {"type": "string"}
         case "value gone":
             schema["$defs"]["session_start"]["properties"]["reason"]["enum"].remove("fork")
+        case "field of a list gone":
+            del schema["$defs"]["latency"]["properties"]["phases"]["items"]["properties"]["name"]
         case "inner field gone":
             del prompt["properties"]["origin"]["properties"]["file"]
         case _:
@@ -76,6 +78,7 @@ def changed(change: str) -> dict[str, Any]:
         ("field gone", ["prompt.sha256 is gone"]),
         ("other type", ["prompt.bytes has another type"]),
         ("value gone", ["session_start.reason lost the values ['fork']"]),
+        ("field of a list gone", ["latency.phases.name is gone"]),
         ("inner field gone", ["prompt.origin.file is gone"]),
         ("no longer required", ["prompt.bytes is no longer always there"]),
     ],

@@ -13,8 +13,14 @@ from msgspec.structs import replace
 
 from forwarder import (
     BadRecord,
+    Cost,
     CoveredUsage,
     Event,
+    Latency,
+    Metric,
+    OutputEval,
+    OutputMetrics,
+    Phase,
     Prompt,
     Session,
     SessionEnd,
@@ -287,5 +293,42 @@ def test_names_of_a_million_characters_are_not_kept() -> None:
 @pytest.mark.parametrize("cost", ["NaN", "-NaN", "Infinity", "-Infinity"])
 def test_a_cost_that_is_no_number_is_refused(cost: str) -> None:
     """JSON has no word for it, and the batch that holds it could not be read by any sink."""
-    with pytest.raises(BadRecord, match=f"a cost of {cost} is no number"):
+    with pytest.raises(BadRecord, match=f"cost_usd: {cost} is no number"):
         line(replace(USAGE, cost_usd=Decimal(cost), cost_source="agent"))
+
+
+INSIDE: dict[str, Any] = {"key": ("s1", "x"), "time": TIME, "session": SESSION}
+
+
+@pytest.mark.parametrize("level", [Level.FULL, Level.PREVIEW, Level.NONE])
+def test_secrets_in_labels_and_lists_are_taken_out(level: Level) -> None:
+    """Names and values alike, however deep; numbers stay."""
+    metric = Metric(name="jobs", kind="counter", op="increment", value=2, labels={SECRET: "a", "b": SECRET}, **INSIDE)
+    latency = Latency(operation="turn", total_ms=7, phases=[Phase(name=f"of {SECRET}", duration_ms=0.5)], **INSIDE)
+
+    assert decoded(metric, level)["labels"] == {"[REDACTED]": "a", "b": "[REDACTED]"}
+    assert decoded(latency, level)["phases"] == [{"name": "of [REDACTED]", "duration_ms": 0.5}]
+
+
+def test_a_secret_in_a_list_is_told() -> None:
+    """With the name of the field that held it."""
+    one = Encoder(host="mac", level=Level.NONE, redactor=REDACTOR, prices=None, key=b"k")
+    one.encode(OutputEval(metrics=OutputMetrics(), tags=["good", SECRET], **INSIDE), ORIGIN(0, False))
+
+    assert [(found.rule, found.field) for found in one.secrets(prompt())] == [("github", "tags")]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Metric(name="jobs", kind="gauge", op="set", value=float("nan"), labels={}, **INSIDE),
+        Latency(operation="turn", total_ms=1, phases=[Phase(name="a", duration_ms=float("inf"))], **INSIDE),
+        OutputEval(metrics=OutputMetrics(cache_hit_rate=float("nan")), **INSIDE),
+        Cost(total_cost=Decimal("-Infinity"), currency="USD", **INSIDE),
+    ],
+    ids=["value", "phase", "metrics", "cost"],
+)
+def test_what_is_no_number_is_refused_wherever_it_stands(event: Event) -> None:
+    """It would go out as null, which says that nobody knows it, or as no JSON at all."""
+    with pytest.raises(BadRecord, match="is no number"):
+        line(event)

@@ -1,7 +1,15 @@
 """Which fields are content and which are names follows from the schema alone."""
 
-from forwarder.events import EVENT_TYPES, Prompt, SessionStart, ToolCallEnd
-from forwarder.pipeline.fields import CONTENT_BY_TAG, NAMES_BY_TAG, SESSION_NAMES, content_fields, name_fields
+from forwarder.catalogue import EVENT_TYPES
+from forwarder.events import Prompt, SessionStart, ToolCallEnd
+from forwarder.pipeline.fields import (
+    CONTENT_BY_TAG,
+    NAMES_BY_TAG,
+    NESTED_BY_TAG,
+    SESSION_NAMES,
+    content_fields,
+    name_fields,
+)
 
 
 def test_content_fields_are_those_marked_so() -> None:
@@ -20,6 +28,16 @@ def test_names_are_the_other_free_texts() -> None:
 
 def test_every_type_is_in_both_tables() -> None:
     """A type that is missing there would pass unredacted."""
-    assert len(CONTENT_BY_TAG) == len(NAMES_BY_TAG) == len(EVENT_TYPES)
+    assert len(CONTENT_BY_TAG) == len(NAMES_BY_TAG) == len(NESTED_BY_TAG) == len(EVENT_TYPES)
     assert CONTENT_BY_TAG["tool_call_start"] == ("input",)
     assert NAMES_BY_TAG["unknown_record"] == ("record_type",)
+
+
+def test_text_in_objects_and_lists_is_found() -> None:
+    """Of numbers alone there is nothing to clean, and literals are no text."""
+    assert {tag: fields for tag, fields in NESTED_BY_TAG.items() if fields} == {
+        "context_snapshot": ("segments",),
+        "metric": ("labels",),
+        "latency": ("phases",),
+        "output_eval": ("tags",),
+    }

@@ -47,3 +47,11 @@ def test_doing_it_twice_changes_nothing(level: Level) -> None:
     once = tighten(line(tool="shell", output="jo@example.org " + "é" * 70, error="x"), level, REDACTOR)
 
     assert tighten(once, level, REDACTOR) == once
+
+
+def test_names_inside_objects_and_lists_are_scrubbed_too() -> None:
+    """Keys as well; numbers keep their bytes."""
+    raw = b'{"id":"0","type":"metric","agent":"a","value":1.50,"labels":{"jo@example.org":"x","to":"jo@example.org"}}'
+    clean = raw.replace(b"jo@example.org", b"[REDACTED]")
+
+    assert tighten(raw, Level.FULL, REDACTOR) == clean
