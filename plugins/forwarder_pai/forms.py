@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from forwarder_pai.posts import LONGEST_NAME
 
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+Time = Annotated[datetime, Meta(tz=True)]
 
 
 class SeedPost(Struct):
@@ -20,7 +21,7 @@ class SeedPost(Struct):
 
     type: Literal["session_start", "tool_use", "agent_spawn", "session_end"]
     session_id: Name
-    timestamp: datetime
+    timestamp: Time
     data: dict[str, Any]
 
 
@@ -28,7 +29,7 @@ class ServerPost(Struct):
     """An event as the real server takes it."""
 
     id: Name
-    timestamp: datetime
+    timestamp: Time
     session_id: Name
     event_type: Name
     data: Any
