@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import shlex
-import shutil
-import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -279,24 +275,3 @@ async def test_what_every_receiver_promises() -> None:
     samples = [Request("POST", "/api/events", body=seed()), Request("POST", "/events", body=server())]
 
     assert len(await check_receiver(Pai, *samples)) == 4
-
-
-def curl_lines() -> list[str]:
-    """The README's commands, each in one line."""
-    blocks = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    return [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ curl")]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_the_readmes_commands_work(posted: Posted) -> None:
-    """As they are printed, apart from the port."""
-    found: list[str] = []
-    for line in curl_lines():
-        words = [word.replace(":3001", f":{posted.port}") for word in shlex.split(line)]
-        done = await asyncio.to_thread(subprocess.run, [*words, "--noproxy", "*"], capture_output=True, text=True)
-        found.append(json.loads(done.stdout)["status"])
-
-    assert found == ["ok", "ok", "ok"]
-    assert len(posted.events) == 4
