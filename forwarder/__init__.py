@@ -16,6 +16,7 @@ from forwarder.errors import (
     SinkClosed,
     Unavailable,
     UnknownRecord,
+    WrongToken,
 )
 from forwarder.events import (
     SCHEMA_VERSION,
@@ -179,6 +180,7 @@ __all__ = [
     "UnknownRecord",
     "UserCommand",
     "Vanished",
+    "WrongToken",
     "__version__",
     "ends_session",
     "measures",

@@ -13,6 +13,7 @@ ForwarderError
 │   ├── Rejected           never try this batch again; goes to the dead letters
 │   └── SinkClosed         the destination is gone for good and on purpose; the program ends quietly
 ├── Refused                a request to a receiver is not taken; says how it is answered
+│   └── WrongToken         it came with a token that is not the right one, rather than without any
 └── StateError             the state folder or the journal cannot be used
     ├── AlreadyRunning     another forwarder holds the state folder
     ├── JournalTooNew      written by a newer forwarder
@@ -120,6 +121,10 @@ class Refused(ForwarderError):
         self.status = status
         self.retry_after = retry_after
         self.headers = dict(headers or {})
+
+
+class WrongToken(Refused):
+    """Who asks showed a token, but not the right one: some protocols answer that in another way than none at all."""
 
 
 class StateError(ForwarderError):

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
-from forwarder.errors import Refused
+from forwarder.errors import Refused, WrongToken
 from forwarder.server.address import is_loopback
 from forwarder.sink import Secret
 
@@ -36,13 +36,17 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str]) -> None:
 
 
 def check_token(headers: Mapping[str, str], token: Secret | None) -> None:
-    """Refuse a request without the bearer token, where there is one; takes the same time for every wrong one."""
+    """Refuse a request without the bearer token, where there is one; takes the same time for every wrong one.
+
+    Raises `WrongToken` for a wrong one.
+    """
     if token is None:
         return
     scheme, _, given = headers.get("authorization", "").partition(" ")
     is_right = hmac.compare_digest(given.strip().encode(), token.reveal().encode())
     if scheme.lower() != "bearer" or not is_right:
-        raise Refused("the bearer token is missing or wrong", status=401, headers={"WWW-Authenticate": "Bearer"})
+        refusal = WrongToken if "authorization" in headers else Refused
+        raise refusal("the bearer token is missing or wrong", status=401, headers={"WWW-Authenticate": "Bearer"})
 
 
 def cors_headers(headers: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:

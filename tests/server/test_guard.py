@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forwarder import ConfigError
+from forwarder import Answer, ConfigError, Refused
 from forwarder.server.address import Address, bound, is_loopback
 from forwarder.testing import receiving
 from tests.raw_http import exchange, request
@@ -147,3 +147,26 @@ def test_an_address_of_another_machine_is_said() -> None:
     """Which is what a typing mistake looks like."""
     with pytest.raises(ConfigError, match=r"here: this machine has no address 192\.0\.2\.1"):
         bound(Address("192.0.2.1", 0), place="here")
+
+
+class Telling(Acme):
+    """Says how it was refused."""
+
+    def refuse(self, refusal: Refused) -> Answer:
+        return Answer.text(type(refusal).__name__, refusal.status)
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({}, "Refused"),
+        ({"Authorization": "Bearer wrong"}, "WrongToken"),
+        ({"Authorization": "Basic right"}, "WrongToken"),
+    ],
+)
+async def test_a_receiver_can_tell_a_wrong_token_from_none(headers: dict[str, str], kind: str) -> None:
+    """Some protocols answer them in two ways."""
+    async with receiving(Telling(), token="right") as posted:
+        answer = await exchange(posted.port, request("POST", "/notes", NOTE, **headers))
+
+    assert (answer.status, answer.body.decode()) == (401, kind)
