@@ -38,7 +38,8 @@ class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all events of a session share; replaced (`msgspec.structs.replace`), never changed, when a part of it does.
 
     `id` is the agent's own, whole. `parent_id` is the session it was forked, resumed or spawned from; `actor` the
-    sub-agent's id, absent for the main agent.
+    sub-agent's id, absent for the main agent. `namespace`, never sent, stands in the agent's place in the ids of
+    events: for facts that are posted, maybe twice, before and after it is known whose they are.
     """
 
     agent: str
@@ -48,6 +49,7 @@ class Session(Struct, frozen=True, kw_only=True, omit_defaults=True):
     actor: Id | None = None
     cwd: str | None = None
     git_branch: str | None = None
+    namespace: Id | None = None
 
 
 def _type_name(class_name: str) -> str:

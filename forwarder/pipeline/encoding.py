@@ -85,7 +85,7 @@ class Encoder:
         self._secrets.clear()
         plan = self._plans.get(type(event)) or self._plan(type(event))
         key, session = event.key, event.session
-        digest = blake2b(_to_json((session.agent, plan.tag, *key)), digest_size=16).digest()
+        digest = blake2b(_to_json((session.namespace or session.agent, plan.tag, *key)), digest_size=16).digest()
         if plan.is_covered:
             return b"", fact(key, digest)
         for name in plan.fractions:
@@ -183,7 +183,7 @@ class Encoder:
             name: self._name(text, name) for name in SESSION_NAMES if (text := getattr(session, name)) is not None
         }
         of_session, self._secrets = self._secrets, of_event
-        fields = asdict(replace(session, **cleaned))
+        fields = asdict(replace(session, **cleaned, namespace=None))
         wire = {_WIRE_NAMES.get(name, name): fields[name] for name in fields} | {"host": self.host}
         encoded = b'",' + _to_json({name: value for name, value in wire.items() if value is not None})[1:-1]
         envelope = _Envelope(encoded, tuple(of_session.items()))

@@ -165,4 +165,4 @@ def _place(records: Sequence[Record], number: int) -> str:
 
 def _fact(event: Event) -> Fact:
     """What the engine makes the id of."""
-    return type(event), (event.session.agent, *event.key)
+    return type(event), (event.session.namespace or event.session.agent, *event.key)

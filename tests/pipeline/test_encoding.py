@@ -332,3 +332,12 @@ def test_what_is_no_number_is_refused_wherever_it_stands(event: Event) -> None:
     """It would go out as null, which says that nobody knows it, or as no JSON at all."""
     with pytest.raises(BadRecord, match="is no number"):
         line(event)
+
+
+def test_a_fact_keeps_its_id_when_its_agent_becomes_known() -> None:
+    """Posted again after the session's start was told, it is still the same; the namespace itself is not sent."""
+    before = replace(prompt(), session=Session(agent="post", id="s1", namespace="post"))
+    after = replace(prompt(), session=Session(agent="acme", id="s1", namespace="post"))
+
+    assert (decoded(before)["id"], decoded(after)["agent"]) == (decoded(after)["id"], "acme")
+    assert "namespace" not in decoded(after)
