@@ -17,7 +17,7 @@ from forwarder.app.options import do_not_run
 from forwarder.app.registry import RECEIVERS, installed, make_receiver
 from forwarder.app.serving import places_to_be
 from forwarder.app.suggest import did_you_mean
-from forwarder.errors import ConfigError, Refused
+from forwarder.errors import ConfigError, Refused, WrongToken
 from forwarder.receiver import Answer, Operation, Route, SocketRoute
 from forwarder.server.address import Address
 from forwarder.server.asgi import refused
@@ -29,16 +29,18 @@ OWN_ADDRESS = Address("127.0.0.1", 9464)  # where the forwarder answers about it
 SCHEMAS = "#/components/schemas/{name}"
 TOKEN = "token"
 
-REFUSALS = {  # what the server itself says, whatever the receiver
-    400: "The request is not understood; the answer says why.",
-    401: "The bearer token is missing or wrong.",
-    403: "The request was meant for another host, or comes from a page of another origin.",
-    408: "The body did not come in time.",
-    413: "The body is too large, as it is sent or as it is unpacked.",
-    415: "The content encoding is none of gzip and deflate.",
-    503: "Nothing was taken: the journal is full or cannot be written. Retry-After says when to come again.",
-}
-ONLY_WITH_BODY = {408, 413, 415, 503}
+MISSING_TOKEN = (Refused("the reason", status=401), "The bearer token is missing.")
+WRONG_TOKEN = (WrongToken("the reason", status=401), "The bearer token is wrong.")
+ANYWHERE = (
+    (Refused("the reason", status=400), "The request is not understood; the answer says why."),
+    (Refused("the reason", status=403), "It was meant for another host, or comes from a page of another origin."),
+)
+WITH_BODY = (
+    (Refused("the reason", status=408), "The body did not come in time."),
+    (Refused("the reason", status=413), "The body is too large, as it is sent or as it is unpacked."),
+    (Refused("the reason", status=415), "The content encoding is none of gzip and deflate."),
+    (Refused("the reason", status=503), "Nothing was taken, come again: the journal is full or cannot be written."),
+)
 
 
 class Described(NamedTuple):
@@ -198,9 +200,11 @@ def _parameters(one: Described, schemas: Schemas) -> Iterator[Json]:
 
 def _answers(one: Described, schemas: Schemas) -> Json:
     answers: Json = {}
-    for status in _refusals(one):
-        answer = refused(one.mount.receiver, Refused("the reason", status=status))
-        answers[str(answer.status)] = {"description": REFUSALS[status], "content": _example(answer)}
+    for refusal, why in _refusals(one):
+        answer = refused(one.mount.receiver, refusal)
+        before = answers.get(str(answer.status))
+        words = f"{before['description']} {why}" if before else why
+        answers[str(answer.status)] = {"description": words, "content": _example(answer)}
     for status, wanted in one.operation.answers.items():
         answers[str(status)] = {"description": HTTPStatus(status).phrase, **_content(wanted, schemas)}
     return answers
@@ -213,14 +217,13 @@ def _example(answer: Answer) -> Json:
     return {kind: {"example": json.loads(answer.body) if kind == "application/json" else answer.body.decode()}}
 
 
-def _refusals(one: Described) -> Iterator[int]:
-    for status in REFUSALS:
-        if status == 401:
-            is_possible = _wants_token(one)
-        else:
-            is_possible = status not in ONLY_WITH_BODY or one.operation.body is not None
-        if is_possible:
-            yield status
+def _refusals(one: Described) -> Iterator[tuple[Refused, str]]:
+    """What the server itself may say, whatever the receiver."""
+    yield from ANYWHERE
+    if _wants_token(one):
+        yield from (MISSING_TOKEN, WRONG_TOKEN)
+    if one.operation.body is not None:
+        yield from WITH_BODY
 
 
 def _content(wanted: object, schemas: Schemas) -> Json:

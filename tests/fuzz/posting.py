@@ -13,13 +13,14 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.odd_requests import Odd
 from tests.process.machine import Machine
 from tests.raw_http import exchange, request
 
@@ -121,6 +122,18 @@ class Receivers:
         answers.subtract(before[name])
         problem = said.decode() if process.returncode else ""
         return Round(name, time.monotonic() - began, answers, self.resident_bytes(), problem)
+
+    async def misanswered(self, port: int, odd: Iterable[Odd]) -> list[str]:
+        """Those that were answered with a 5xx, or otherwise than they may be."""
+        wrong: list[str] = []
+        for one in odd:
+            try:
+                status = (await exchange(port, one.raw)).status
+            except (EOFError, ConnectionError):
+                status = 0
+            if status not in one.statuses if one.statuses else not 200 <= status < 500:
+                wrong.append(f"{one.name} was answered {status}")
+        return wrong
 
 
 def free_port() -> int:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from tests.fuzz.posting import Receivers
+from forwarder.app.schema import json_schema
+from tests.app.test_wire_form import misfits
+from tests.fuzz.odd_requests import Odd, odd_frames, odd_values, targets
+from tests.fuzz.posting import TOKEN, Receivers
 
 pytestmark = pytest.mark.slow
+
+SOME = 100  # odd values for each receiver; `make fuzz` sends all of them
 
 
 @pytest.fixture
@@ -24,3 +30,21 @@ async def test_the_receivers_do_what_their_description_says(receivers: Receivers
 
     assert [one.problem for one in rounds if one.problem] == []
     assert all(one.answers.total() > 30 for one in rounds), rounds
+
+
+async def test_no_odd_request_is_an_error_of_ours(receivers: Receivers) -> None:
+    """Each is refused or taken, the next good one is taken as ever, and what was made of them is valid."""
+    wrong: list[str] = []
+    for name, port in receivers.ports.items():
+        found = list(targets(await receivers.description(name), TOKEN))
+        values = [one for target in found for one in odd_values(target)]
+        odd: list[Odd] = [*Random(1).sample(values, SOME), *odd_frames(found[0])]
+        wrong += [f"{name}: {one}" for one in await receivers.misanswered(port, odd)]
+        good = [Odd(f"good {one.path}", one.request(one.raw), frozenset({200, 201, 202, 204})) for one in found]
+        wrong += [f"{name}: {one}" for one in await receivers.misanswered(port, good)]
+    kinds = json_schema()["$defs"]
+    events = receivers.machine.journalled()
+    wrong += [words for event in events for words in misfits(kinds[event["type"]], event, event["type"])]
+
+    assert wrong == []
+    assert events
