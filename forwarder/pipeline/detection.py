@@ -23,7 +23,10 @@ LONGEST_KEYWORD = 256  # bytes; without a limit, "key=key=key=…" is searched a
 
 
 class Hit(NamedTuple):
-    """A rule matched ``data[first:last]``; of that ``data[start:end]`` is the secret, unless an allowlist says no."""
+    """A rule matched ``data[first:last]``; of that ``data[start:end]`` is the secret, unless an allowlist says no.
+
+    `plain` is what these bytes say where only another spelling of them matched.
+    """
 
     rule: str
     first: int
@@ -31,6 +34,7 @@ class Hit(NamedTuple):
     start: int
     end: int
     is_secret: bool
+    plain: bytes | None = None
 
 
 class _Verdict(Enum):
@@ -135,7 +139,7 @@ def _translated(hit: Hit, view: View) -> Iterator[Hit]:
     if hit.last > hit.first:
         start, end = view.original(hit.start, hit.end) if hit.end > hit.start else (0, 0)
         first, last = view.original(hit.first, hit.last)
-        yield Hit(hit.rule, first, last, start, end, hit.is_secret)
+        yield Hit(hit.rule, first, last, start, end, hit.is_secret, view.data[hit.start : hit.end])
 
 
 def _entropy(secret: bytes) -> float:

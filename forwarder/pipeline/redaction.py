@@ -10,18 +10,20 @@ test holds ``preview(text) == cut(scrub(text))``.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
 from itertools import chain
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from forwarder.errors import ConfigError, MissingExtra
 from forwarder.pipeline.detection import Detectors, Hit
 from forwarder.pipeline.patterns import Engine
 from forwarder.pipeline.pseudonyms import Pseudonyms
-from forwarder.pipeline.rules import BUILTIN, Problem, Rules
+from forwarder.pipeline.rules import BUILTIN, Problem, Rule, Rules
 from forwarder.pipeline.shapes import installed_engines
 from forwarder.pipeline.spelling import STRETCH, may_be_escaped
 
@@ -36,6 +38,7 @@ LONGEST_HEAD = 1 << 16  # characters that are scrubbed for the first few: ten ti
 LONGEST_NAME = 1024  # characters of a name that is kept in memory for the next time
 
 _BLANK = re.compile(r"\s")
+_END = attrgetter("end")
 
 
 class Level(IntEnum):
@@ -48,7 +51,7 @@ class Level(IntEnum):
 
 
 class Taken(NamedTuple):
-    """What a rule took out of a text. For fingerprints only: `value` is the secret, and may not be kept."""
+    """A secret that was taken out of a text. For fingerprints only: `value` is the secret, and may not be kept."""
 
     rule: str
     value: bytes
@@ -78,7 +81,7 @@ class Redactor:
         chosen = installed_engines()[0] if engine == "auto" else engine
         if engine == "auto" and chosen == "re" and rules.foreign:
             raise MissingExtra(f"regular expressions of your own ({rules.foreign[0]})", extra="redact")
-        groups = [Detectors(group, chosen) for group in (builtin, added) if group]
+        groups = [_compiled(tuple(group), chosen) for group in (builtin, added) if group]
         self.engine = chosen
         self.counts: Counter[str] = Counter()
         self.problems: tuple[Problem, ...] = (*rules.problems, *chain.from_iterable(g.problems for g in groups))
@@ -92,18 +95,19 @@ class Redactor:
     def scrub(self, text: str, taken: list[Taken] | None = None) -> str:
         """The text with every secret replaced by ``[REDACTED]``, and names by pseudonyms where these are wanted.
 
-        What was found is added to `taken`: every match, also those that became one place together.
+        What was found is added to `taken`, each secret once.
         """
         return self._scrubbed(self._pseudonyms.replace(text) if self._pseudonyms else text, taken)
 
     def _scrubbed(self, text: str, taken: list[Taken] | None = None) -> str:
         data = text.encode("utf-8", "surrogatepass")
-        hits = self._hits(data)
-        if not hits or not (spans := _merged(hit for hit in hits if hit.is_secret)):
+        secrets = [hit for hit in self._hits(data) if hit.is_secret]
+        if not secrets:
             return text
+        spans = _merged(secrets)
         self._count(spans)
         if taken is not None:
-            taken += [Taken(hit.rule, data[hit.start : hit.end]) for hit in hits if hit.is_secret]
+            taken += _told(data, secrets)
         return _replaced(data, spans, len(data))
 
     def preview(self, text: str, taken: list[Taken] | None = None) -> str:
@@ -125,13 +129,13 @@ class Redactor:
             data = text[:size].encode("utf-8", "surrogatepass")
             hits = self._hits(data)
             limit = len(data) if size >= len(text) else _decided(data, hits)
-            spans = _merged(hit for hit in hits if hit.is_secret and hit.last <= limit)
+            secrets = [hit for hit in hits if hit.is_secret and hit.last <= limit]
+            spans = _merged(secrets)
             shown = _replaced(data, spans, limit)
             if size >= len(text) or len(shown) > PREVIEW_CHARS:
                 self._count(spans)
                 if taken is not None:
-                    decided = (hit for hit in hits if hit.is_secret and hit.last <= limit)
-                    taken += [Taken(hit.rule, data[hit.start : hit.end]) for hit in decided]
+                    taken += _told(data, secrets)
                 return _cut(shown)
             size = _window(text, 2 * size)
 
@@ -188,6 +192,12 @@ class Redactor:
             self.counts[span.rule] += 1
 
 
+@lru_cache(maxsize=4)
+def _compiled(rules: tuple[Rule, ...], engine: Engine) -> Detectors:
+    """Once for the same rules: a process scrubs its log lines and its events, and Hyperscan takes 0.15 s to compile."""
+    return Detectors(rules, engine)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= PREVIEW_CHARS else text[:PREVIEW_CHARS] + "…"
 
@@ -220,6 +230,37 @@ def _merged(hits: Iterable[Hit]) -> list[Finding]:
         else:
             spans.append(Finding(rule, start, end))
     return spans
+
+
+def _told(data: bytes, secrets: list[Hit]) -> list[Taken]:
+    """Each secret once, and the same wherever it stands: by the rule that needs the least of what is around it.
+
+    Of matches that overlap this is the one that ends first: ``https://jo:TOKEN@host`` has a token, credentials that end
+    with it, and what looks like an address. What another spelling says counts where it is the whole secret, or none to
+    the rules as it stands there: a JWT is one secret, whoever's address is encoded in it.
+    """
+    plain = [hit for hit in secrets if hit.plain is None]
+    if len(plain) < len(secrets):
+        spans, known = _merged(plain), {(hit.start, hit.end) for hit in plain}
+        secrets = [
+            hit for hit in secrets if hit.plain is None or (hit.start, hit.end) in known or not _overlaps(hit, spans)
+        ]
+    taken: list[Taken] = []
+    position = 0
+    for hit in sorted(secrets, key=_standing_alone):
+        if hit.start >= position:
+            taken.append(Taken(hit.rule, data[hit.start : hit.end] if hit.plain is None else hit.plain))
+            position = hit.end
+    return taken
+
+
+def _standing_alone(hit: Hit) -> tuple[int, int, bool, int, str]:
+    return hit.end, -hit.start, hit.plain is None, hit.last - hit.first, hit.rule
+
+
+def _overlaps(hit: Hit, spans: list[Finding]) -> bool:
+    behind = bisect_right(spans, hit.start, key=_END)
+    return behind < len(spans) and spans[behind].start < hit.end
 
 
 def _replaced(data: bytes, spans: list[Finding], limit: int) -> str:

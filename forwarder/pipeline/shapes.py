@@ -104,31 +104,30 @@ class HyperscanShapes:
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self._hyperscan = cast("Any", importlib.import_module("hyperscan"))
-        regexes: list[tuple[int, str]] = []
-        self._always: list[int] = []
-        for index, shape in enumerate(shapes):
-            regex = _as_regex(shape)
-            if regex and self._takes(regex):
-                regexes.append((index, regex))
-            else:
-                self._always.append(index)
-        self._database = self._compiled(regexes or [(0, r"\b\B")])
+        regexes = [(index, regex) for index, shape in enumerate(shapes) if (regex := _as_regex(shape))]
+        try:
+            self._database = self._compiled(regexes)
+        except self._hyperscan.error:  # of which, it does not say; all of ours one by one take twice as long
+            regexes = [one for one in regexes if self._takes(one)]
+            self._database = self._compiled(regexes)
+        self._always = sorted(set(range(len(shapes))).difference(index for index, _ in regexes))
         self._scan = self._database.scan
         self._scratches = local()
 
-    def _takes(self, regex: str) -> bool:
+    def _takes(self, regex: tuple[int, str]) -> bool:
         try:
-            self._compiled([(0, regex)])
+            self._compiled([regex])
         except self._hyperscan.error:
             return False
         return True
 
     def _compiled(self, regexes: Sequence[tuple[int, str]]) -> Any:
         database = self._hyperscan.Database()
+        some = regexes or [(0, r"\b\B")]
         database.compile(
-            expressions=[regex.encode() for _, regex in regexes],
-            ids=[index for index, _ in regexes],
-            flags=[self._hyperscan.HS_FLAG_SINGLEMATCH] * len(regexes),
+            expressions=[regex.encode() for _, regex in some],
+            ids=[index for index, _ in some],
+            flags=[self._hyperscan.HS_FLAG_SINGLEMATCH] * len(some),
         )
         return database
 

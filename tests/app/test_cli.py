@@ -267,7 +267,7 @@ def test_a_dry_run_counts_and_delivers_nothing(session: Path) -> None:
     done = replay(session, "--dry-run")
 
     assert (done.returncode, done.stdout) == (Exit.OK, "")
-    assert done.stderr.endswith(" 39 events\n")
+    assert done.stderr.endswith(" 37 events\n")
 
 
 @pytest.mark.slow
@@ -302,7 +302,7 @@ def test_the_demo_plays_through_and_leaves_nothing_behind(tmp_path: Path) -> Non
     )
 
     assert done.returncode == Exit.OK, done.stderr
-    assert "68 events of 3 sessions, 1 of them a sub-agent's" in done.stdout
+    assert "66 events of 3 sessions, 1 of them a sub-agent's" in done.stdout
     assert "[REDACTED]" in done.stdout
     assert "ghp_" not in done.stdout
     assert "3 secrets in the files: " in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -141,3 +142,37 @@ def test_what_is_only_remembered_tells_no_secret_of_the_event_before() -> None:
 def test_without_a_key_nothing_is_told() -> None:
     """`forwarder egress` shows what an event becomes, not what is found in it."""
     assert found(TOKEN, key=None) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "same"),
+    [
+        (f"https://jo:{TOKEN}@git.example.com/x", "github", TOKEN),
+        (f'export GITHUB_TOKEN="{TOKEN}"', "github", TOKEN),
+        (f"Authorization: Bearer {TOKEN}", "github", TOKEN),
+        (f"key: {b64encode(TOKEN.encode()).decode()}", "github", TOKEN),
+        ("jo%40example.org", "email", "jo@example.org"),
+        ("postgres://jo:hunter22@db.example.com/x", "url-credentials", "redis://jo:hunter22@cache.example.com/0"),
+    ],
+)
+def test_one_secret_is_told_once_and_is_the_same_wherever_it_stands(text: str, rule: str, same: str) -> None:
+    """Several rules match a token in a URL; whoever looks for where it went looks for one fingerprint."""
+    (here,), (there,) = found(text), found(same)
+
+    assert (here["rule"], here["fingerprint"]) == (rule, there["fingerprint"])
+
+
+def test_two_secrets_side_by_side_are_told_both() -> None:
+    """Also where a rule takes out both as one place."""
+    other = "gh" + "p_ABCDEFGHIJ0123456789abcdefghij543210"
+
+    assert len(found(f"Cookie: a={TOKEN}; b={other}")) == 2
+
+
+def test_what_a_token_says_of_its_owner_is_no_secret_of_its_own() -> None:
+    """The address in a JWT is encoded in it; the JWT is told."""
+    head, claims = (
+        b64encode(part).decode().rstrip("=") for part in (b'{"alg":"HS256"}', b'{"email":"jo@example.org"}')
+    )
+
+    assert [event["rule"] for event in found(f"{head}.{claims}.c2lnbmF0dXJlLXNpZ25hdHVyZQ")] == ["jwt"]
