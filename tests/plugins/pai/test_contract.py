@@ -12,7 +12,19 @@ import forwarder_pai
 import pytest
 from forwarder_pai import Pai
 
-from forwarder import Notification, Request, SessionEnd, SessionStart, ToolCallEnd, ToolCallStart
+from forwarder import (
+    AgentEnd,
+    AgentSpawn,
+    Event,
+    Notification,
+    Permission,
+    Request,
+    SessionEnd,
+    SessionStart,
+    ToolCallEnd,
+    ToolCallStart,
+    TurnStart,
+)
 from forwarder.testing import Posted, check_receiver, receiving
 from tests.raw_http import Reply, exchange, request
 
@@ -181,6 +193,22 @@ async def test_times_are_taken_as_they_are(posted: Posted, timestamp: object, ti
     assert {(event.time.isoformat(), event.time_inferred) for event in posted.events} >= {(time, False)}
 
 
+@pytest.mark.parametrize("timestamp", ["2026-02-05T10:00:00", "2026-02-05T12:00:00+02:00"])
+async def test_a_documented_time_may_have_any_zone_or_none(posted: Posted, timestamp: str) -> None:
+    """Without one it is UTC."""
+    await post(posted, "/api/events", seed(type="session_end", timestamp=timestamp))
+
+    assert [event.time.isoformat() for event in posted.events] == ["2026-02-05T10:00:00+00:00"]
+
+
+@pytest.mark.parametrize("name", ["id", "session_id"])
+async def test_a_number_is_an_id(posted: Posted, name: str) -> None:
+    """The server takes it."""
+    answer = await post(posted, "/events", server(**{name: 7}))
+
+    assert (answer.status, answer.json()["id"], len(posted.events)) == (201, "7" if name == "id" else "u1", 2)
+
+
 @pytest.mark.parametrize("timestamp", ["soon", 1e300, True, {"a": 1}])
 async def test_a_time_that_is_none_is_replaced_and_marked(posted: Posted, timestamp: object) -> None:
     """The server takes anything; its client does not send again."""
@@ -208,7 +236,36 @@ async def test_10_mb_are_taken(posted: Posted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/events"), ("PUT", "/api/events"), ("POST", "/"), ("POST", "/health"), ("GET", "/x")]
+    "path",
+    [
+        "/",
+        "/api/events",
+        "/api/events/u1",
+        "/api/events/stream?sessionId=s1",
+        "/api/sessions?limit=100",
+        "/api/sessions/s1",
+        "/api/analytics/tools?hours=24",
+        "/api/analytics/agents?hours=24",
+        "/api/stats",
+    ],
+)
+async def test_what_is_asked_of_a_sink_is_not_here(posted: Posted, path: str) -> None:
+    """A receiver takes; lists and streams are made of what sinks keep."""
+    answer = await exchange(posted.port, request("GET", path))
+
+    assert (answer.status, answer.json()) == (404, {"error": "Not found"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/events"),
+        ("PUT", "/api/events"),
+        ("POST", "/"),
+        ("POST", "/health"),
+        ("POST", "/api/cleanup"),
+        ("GET", "/x"),
+    ],
 )
 async def test_other_methods_and_paths(posted: Posted, method: str, path: str) -> None:
     """Are not found, in the server's words."""
@@ -269,9 +326,54 @@ async def test_a_session_is_one_however_often_its_start_is_posted(posted: Posted
     assert [event.session.cwd for event in posted.events] == ["/w", None]
 
 
+async def test_a_session_may_end_that_never_began(posted: Posted) -> None:
+    """The server takes it, too: its client's start may have been lost."""
+    answer = await post(posted, "/events", server(event_type="session.end", data={}))
+
+    assert (answer.status, [type(event) for event in posted.events]) == (201, [SessionEnd])
+
+
+CLIENT: dict[str, tuple[dict[str, Any], list[type[Event]]]] = {
+    "session.start": ({"working_directory": "/w", "platform": "linux"}, [SessionStart]),
+    "session.end": ({}, [SessionEnd]),
+    "tool.execute": (SERVER["data"], [ToolCallStart, ToolCallEnd]),
+    "tool.blocked": ({"tool": "bash"}, [Permission]),
+    "security.block": ({"tool": "bash", "reason": "rm", "pattern": "rm -rf"}, [Permission]),
+    "security.warn": ({"tool": "bash", "reason": "curl"}, [Notification]),
+    "message.user": ({"content_length": 5, "has_rating": False, "messageId": "m1"}, [TurnStart]),
+    "message.assistant": ({"content_length": 500, "has_voice_line": False, "has_isc": True}, [Notification]),
+    "rating.explicit": ({"score": 8, "has_comment": True, "comment_preview": "good"}, [Notification]),
+    "rating.implicit": ({"score": 3, "sentiment": "negative", "confidence": 0.7, "indicators": ["no"]}, [Notification]),
+    "agent.spawn": ({"task_id": "t1", "agent_type": "general", "prompt_length": 5}, [AgentSpawn]),
+    "agent.complete": ({"agent_type": "general", "result_length": 5, "success": True}, [AgentEnd]),
+    "voice.sent": ({"message_length": 40, "voice_id": "v1", "success": True}, [Notification]),
+    "learning.captured": ({"category": "c", "filepath": "/f", "count": 1}, [Notification]),
+    "isc.validated": ({"criteria_count": 4, "all_passed": False, "warnings": ["w"]}, [Notification]),
+    "context.loaded": ({"files_loaded": 3, "total_size": 900, "success": True}, [Notification]),
+}
+
+
+@pytest.mark.parametrize("kind", CLIENT)
+async def test_everything_the_real_client_posts_is_taken(posted: Posted, kind: str) -> None:
+    """Each type with the fields that the client sends."""
+    data, types = CLIENT[kind]
+    answer = await post(posted, "/events", server(event_type=kind, data=data))
+
+    assert (answer.status, [type(event) for event in posted.events]) == (201, types)
+
+
 @pytest.mark.slow
 async def test_what_every_receiver_promises() -> None:
     """Repeats, restarts, a full journal, garbage."""
     samples = [Request("POST", "/api/events", body=seed()), Request("POST", "/events", body=server())]
 
     assert len(await check_receiver(Pai, *samples)) == 4
+
+
+def test_the_readme_names_tests_that_exist() -> None:
+    """Each row of its tables has one."""
+    named = set(re.findall(r"`(test_\w+)`", README.read_text()))
+    written = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+
+    assert named
+    assert {name for name in named if f"def {name}(" not in written} == set()
