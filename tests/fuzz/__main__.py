@@ -7,6 +7,7 @@ something was found; the shortest input of each kind is then in the folder `.fuz
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import subprocess
 import sys
@@ -29,11 +30,14 @@ def main() -> None:
     parser.add_argument("--seed", default="1", help="any text (default 1)")
     parser.add_argument("--engine", choices=ENGINES, default="own", help="atheris must be installed (default own)")
     parser.add_argument("--endure", type=int, metavar="RECORDS", help="give so many to each source's state instead")
+    parser.add_argument("--requests", type=int, metavar="NUMBER", help="post so many to a running forwarder instead")
     parser.add_argument("--findings", type=Path, default=Path(".fuzz"), help="where inputs go (default %(default)s)")
     chosen = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if chosen.engine == "atheris" and len(chosen.target or ()) == 1:
         guided.run(chosen.target[0], seconds=chosen.seconds, seed=chosen.seed, folder=chosen.findings)
+    if chosen.requests:
+        sys.exit(_storm(chosen))
     sys.exit(_endure(chosen) if chosen.endure else _all(chosen, parser))
 
 
@@ -71,6 +75,12 @@ def _endure(chosen: argparse.Namespace) -> int:
             seconds, resident = time.monotonic() - began, resident_bytes() >> 20
             print(f"| {target.name} | {chosen.endure:,} | {seconds:.0f} | {most:,} | {resident} |", flush=True)
     return 0
+
+
+def _storm(chosen: argparse.Namespace) -> int:
+    from tests.fuzz.storming import storm
+
+    return 0 if asyncio.run(storm(chosen.requests, seed=int(chosen.seed), findings=chosen.findings)) else 1
 
 
 def _guided(name: str, seconds: float, chosen: argparse.Namespace) -> int:
