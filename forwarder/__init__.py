@@ -8,8 +8,8 @@ from forwarder.errors import (
     DeliveryError,
     ForwarderError,
     MissingExtra,
-    RecordError,
     NotSent,
+    RecordError,
     RecordTooLong,
     Refused,
     Rejected,
@@ -81,8 +81,19 @@ from forwarder.instruments import (
     RagRetrieval,
 )
 from forwarder.measures import MEASURES, Measure, ends_session, measures
-from forwarder.receiver import Accept, Answer, Operation, Receiver, Request, Route, Serving, Socket, SocketRoute
-from forwarder.sink import Batch, Batching, Secret, Sink
+from forwarder.receiver import (
+    Accept,
+    Answer,
+    Listening,
+    Operation,
+    Receiver,
+    Request,
+    Route,
+    Serving,
+    Socket,
+    SocketRoute,
+)
+from forwarder.sink import Batch, Batching, Notes, Secret, Sink
 from forwarder.source import Expectation, Quiet, Record, Source, Vanished
 
 __version__ = "0.1.0"
@@ -120,6 +131,7 @@ __all__ = [
     "Id",
     "Key",
     "Latency",
+    "Listening",
     "McpRequest",
     "McpResponse",
     "Measure",
@@ -130,6 +142,7 @@ __all__ = [
     "ModelChange",
     "ModelError",
     "NotSent",
+    "Notes",
     "Notification",
     "Operation",
     "OutputEval",

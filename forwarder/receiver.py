@@ -23,7 +23,7 @@ import msgspec
 
 from forwarder.errors import Refused
 from forwarder.events import Event
-from forwarder.sink import Secret
+from forwarder.sink import NO_NOTES, Notes, Secret
 from forwarder.source import UNKNOWN_TIME, well_formed
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 @dataclass(frozen=True)
 class Serving:
-    """What holds where the user's ``[receivers.NAME]`` says nothing.
+    """What holds where the user's ``[receivers.NAME]`` or ``[sinks.NAME]`` says nothing.
 
     `listen` is ``HOST:PORT``. `max_body_bytes` limits a body as it is sent, and again as it is unpacked. With a `token`
     every route that is not open asks for it.
@@ -121,9 +121,12 @@ class Accept(Protocol):
     disk: answer after that, and a client that got an answer need not send again. A fact that was seen before costs
     nothing, so a repeated request is harmless as long as its events have the same keys. Raises `Refused`, which is not
     to be caught: with status 503 when the journal is full or cannot be written, 400 for an event that cannot be sent.
+
+    `notes` are what the receiver must still know after a restart. They are on the disk together with the events, or
+    none of it is; they are kept also when none of the events was new, and may come without any.
     """
 
-    async def __call__(self, events: Iterable[Event], /) -> int: ...
+    async def __call__(self, events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int: ...
 
 
 @runtime_checkable
@@ -186,13 +189,16 @@ class SocketRoute:
     operation: Operation | None = None
 
 
-class Receiver(ABC):
-    """Something that others post to. Subclass as a dataclass: its fields are the options of ``[receivers.NAME]``.
+class Listening(ABC):
+    """What others post to or ask: a receiver, or a sink that is asked for what it has (a `Sink` and a `Listening`).
 
-    A handler turns a request into events, gives them to `accept` and then answers. Before it is called the server has
-    looked at host, origin and token, and has read and unpacked the body within limits of size and time. Whatever is
-    wrong is a `Refused`; any other exception of a handler is a bug in it, answered with 500 and logged as one. Requests
-    are handled at the same time, so what lies between two awaits must leave the receiver's own state whole.
+    Its table takes `listen`, `token`, `auth`, `max_body_bytes` and `cors_origins` beside the options of the class,
+    which has none of these names. Before a handler is called the server has looked at host, origin and token, and has
+    read and unpacked the body within limits of size and time. Whatever is wrong is a `Refused`; any other exception of
+    a handler is a bug in it, answered with 500 and logged as one. Requests are handled at the same time, so what lies
+    between two awaits must leave the plugin's own state whole.
+
+    The handlers of a sink get an `accept` that takes nothing: events come from sources and receivers.
     """
 
     @abstractmethod
@@ -204,8 +210,23 @@ class Receiver(ABC):
         """What is answered; anything else is a 404, or a 405 with the methods that are there."""
 
     def refuse(self, refusal: Refused) -> Answer:
-        """The answer to a request that is not taken, in the receiver's own form. `Retry-After` is added to it."""
+        """The answer to a request that is not taken, in the plugin's own form. `Retry-After` is added to it."""
         return Answer.json({"error": str(refusal)}, refusal.status)
+
+
+class Receiver(Listening):
+    """Something that others post to. Subclass as a dataclass: its fields are the options of ``[receivers.NAME]``.
+
+    A handler turns a request into events, gives them to `accept` and then answers.
+    """
+
+    def recall(self, notes: Mapping[str, bytes]) -> None:
+        """What was noted before, all of it; called once before `lifespan` is entered.
+
+        Whatever else the receiver remembers from an earlier lifespan is to be forgotten: after a damaged journal there
+        are no notes. They stay as long as the journal: a receiver that was taken out of the configuration finds them
+        when it comes back under its name, with the same `use`.
+        """
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import msgspec
+
+Notes = Mapping[str, bytes | None]
+"""What a plugin must still know after a restart, by key; None forgets the key. The journal keeps it in small rows.
+
+A note holds no content: what identifies a thing, counts and sums. A key that comes from outside is to be hashed. A note
+in which the redaction rules find a secret is forgotten, and logged as a bug of its plugin.
+"""
+
+NO_NOTES: Notes = MappingProxyType({})
 
 
 class Secret:
@@ -103,14 +113,35 @@ class Sink(ABC):
 
     `batching` is the class's own default; the user can change it in the sink's table (`batch_events`, `batch_bytes`,
     `batch_wait_seconds`).
+
+    A sink whose totals move when an event comes a second time in another batch sets `counts`: `forwarder replay` does
+    not deliver to it. A sink that is asked rather than sends is a `Listening` as well; its table then says where.
     """
 
     batching: ClassVar[Batching] = Batching()
+    counts: ClassVar[bool] = False
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold connections and files open around the whole run; entered once before the first `send`."""
         yield
+
+    def recall(self, notes: Mapping[str, bytes]) -> None:  # noqa: B027 - most sinks have nothing to remember
+        """What was noted before, all of it; called once before `lifespan` is entered.
+
+        Whatever else the sink remembers from an earlier lifespan is to be forgotten: after a damaged journal everything
+        is delivered anew, and there are no notes. Notes stay as long as the journal, like the sink's place in it: a
+        sink that was taken out of the configuration finds both when it comes back under its name, with the same `use`.
+        """
+
+    def notes(self) -> Notes:
+        """What to keep from now on; asked for once behind each `send` that dealt with its batch.
+
+        That is one that returned, or raised `Rejected` for all that is left of the batch. The notes are on the disk
+        together with the acknowledgement, or neither is: after a crash between the two the batch comes again, with the
+        notes from before it. Keys that are not named stay as they are.
+        """
+        return NO_NOTES
 
     @abstractmethod
     async def send(self, batch: Batch) -> None:

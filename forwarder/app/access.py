@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from forwarder.app.table import Table, described
 from forwarder.app.units import parse_bytes, parse_seconds
@@ -33,6 +35,11 @@ class ReceiverSettings:
     options: dict[str, object] = field(default_factory=dict[str, object])
     place: str = ""
 
+    @property
+    def owner(self) -> str:
+        """Whom the journal knows its notes by: those of another plugin would mean nothing to it."""
+        return f"receivers.{self.name} ({self.use})"
+
 
 @dataclass(frozen=True)
 class ServerSettings:
@@ -43,6 +50,12 @@ class ServerSettings:
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     place: str = field(default="", compare=False)
+
+
+def split_access(options: Mapping[str, object], place: str) -> tuple[AccessSettings, dict[str, object]]:
+    """Where the table of a sink that listens listens, and the options that are its own. Raises `ConfigError`."""
+    table = Table(options, place=place, folder=Path())
+    return _access(table), table.rest()
 
 
 def _access(table: Table) -> AccessSettings:

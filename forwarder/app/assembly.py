@@ -64,7 +64,7 @@ def make_sources(settings: Settings) -> dict[str, Source[Any]]:
 
 def open_journal(settings: Settings, clock: Clock, redactor: Redactor) -> Journal:
     """The journal in the state folder, for the configured sinks; enter it to open it."""
-    kept = settings.journal
+    kept, is_raw = settings.journal, loosest(settings.sinks.values()) is Level.RAW
     return Journal(
         settings.state_dir,
         sinks=list(settings.sinks),
@@ -72,7 +72,8 @@ def open_journal(settings: Settings, clock: Clock, redactor: Redactor) -> Journa
         keep_seconds=kept.keep_seconds,
         remember_seconds=kept.remember_seconds,
         clock=clock,
-        path_of=str if loosest(settings.sinks.values()) is Level.RAW else redactor.path,
+        path_of=str if is_raw else redactor.path,
+        has_secret=(lambda _: False) if is_raw else redactor.has_secret,
     )
 
 

@@ -25,6 +25,7 @@ from forwarder.app.units import show_bytes, show_seconds
 from forwarder.clock import SystemClock
 from forwarder.errors import ConfigError
 from forwarder.receiver import Receiver
+from forwarder.sink import Sink
 from forwarder.tail.watch import Watch
 
 
@@ -42,9 +43,8 @@ def check(settings: Settings) -> CheckReport:
     _check_state_dir(settings, report)
     _check_rules(settings, report)
     _check_sources(settings, report)
-    for sink in settings.sinks.values():
-        _check_sink(sink, report)
-    _check_receivers(settings, report)
+    made = {name: _check_sink(sink, report) for name, sink in settings.sinks.items()}
+    _check_listening(settings, {name: sink for name, sink in made.items() if sink is not None}, report)
     configured = {(SOURCES, one.use) for one in settings.sources.values()}
     configured |= {(SINKS, one.use) for one in settings.sinks.values()}
     configured |= {(RECEIVERS, one.use) for one in settings.receivers.values()}
@@ -99,21 +99,22 @@ def _count_files(patterns: dict[str, list[str]]) -> Counter[str]:
     return Counter(file.source for file in asyncio.run(watch.sweep(is_full=True)))
 
 
-def _check_sink(sink: SinkSettings, report: CheckReport) -> None:
+def _check_sink(sink: SinkSettings, report: CheckReport) -> Sink | None:
     try:
-        make_sink(sink, run_command=do_not_run)
+        made = make_sink(sink, run_command=do_not_run)
     except ConfigError as error:
         report.problems.append(str(error))
-        return
+        return None
     filters = [
         f"{name} {', '.join(values)}"
         for name, values in (("types", sink.types), ("agents", sink.agents), ("projects", sink.projects))
         if values
     ]
     report.lines.append(f"sink     {_named(sink.name, sink.use)}: {'; '.join([_level(sink.level.name), *filters])}")
+    return made
 
 
-def _check_receivers(settings: Settings, report: CheckReport) -> None:
+def _check_listening(settings: Settings, sinks: dict[str, Sink], report: CheckReport) -> None:
     """What would be listened at; whether a port is free is only known when it is used."""
     receivers: dict[str, Receiver] = {}
     for name, one in settings.receivers.items():
@@ -122,7 +123,7 @@ def _check_receivers(settings: Settings, report: CheckReport) -> None:
         except ConfigError as error:
             report.problems.append(str(error))
     try:
-        places = places_to_be(settings, receivers)
+        places = places_to_be(settings, receivers, sinks)
     except ConfigError as error:
         report.problems.append(str(error))
         return

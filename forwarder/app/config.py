@@ -83,6 +83,11 @@ class SinkSettings:
     batch_wait_seconds: float | None = None
     place: str = ""
 
+    @property
+    def owner(self) -> str:
+        """Whom the journal knows its notes by: those of another plugin would mean nothing to it."""
+        return f"sinks.{self.name} ({self.use})"
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -81,7 +81,8 @@ async def delivering(
     """Open the sinks and deliver to them while the block runs; a sink whose destination left asks to stop."""
     level = loosest(settings.values())
     async with AsyncExitStack() as stack:
-        for sink in sinks.values():
+        for name, sink in sinks.items():
+            sink.recall(await journal.plugin_notes(settings[name].owner))
             await stack.enter_async_context(sink.lifespan())
         senders = {
             name: Sender(
@@ -93,6 +94,7 @@ async def delivering(
                 selection=_selection(settings[name]),
                 transform=transform_for(settings[name], level, redactor),
                 scrub=redactor.scrub,
+                owner=settings[name].owner,
             )
             for name, sink in sinks.items()
         }

@@ -46,6 +46,7 @@ from forwarder.app.unreadable import tell_unreadable
 from forwarder.clock import Clock, SystemClock
 from forwarder.errors import JournalDamaged
 from forwarder.journal import Journal, StreamRow, set_aside
+from forwarder.pipeline.encoding import Encoder
 from forwarder.pipeline.mapping import Mapped
 from forwarder.pipeline.redaction import Redactor
 from forwarder.receiver import Receiver
@@ -155,8 +156,10 @@ class Forwarding:
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds, steady=follower.beats.steady)
-        reception = Reception(journal, committer, encoder=encoder, name_of=name_keeper(settings, self._redactor))
-        doors = Doors(settings, self._receivers, reception)
+        reception = self._reception(journal, committer, encoder)
+        for name, receiver in self._receivers.items():
+            receiver.recall(await journal.plugin_notes(settings.receivers[name].owner))
+        doors = Doors(settings, self._receivers, reception, sinks=self._sinks)
         status = self._status_note(journal, delivery, committer, watch, problems=problems, doors=doors)
         own = Health(status.samples, lambda: committer.problem, clock)
         async with spools, doors.open(own), asyncio.TaskGroup() as tasks:
@@ -199,6 +202,15 @@ class Forwarding:
             start=self._settings.start,
             clock=self._clock,
             rank=lambda file: self._sources[file.source].rank(file.path),
+        )
+
+    def _reception(self, journal: Journal, committer: Committer, encoder: Encoder) -> Reception:
+        return Reception(
+            journal,
+            committer,
+            encoder=encoder,
+            name_of=name_keeper(self._settings, self._redactor),
+            owners={name: one.owner for name, one in self._settings.receivers.items()},
         )
 
     def _status_note(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import ClassVar
 
 from forwarder.clock import Clock
-from forwarder.sink import Batch, Batching, Sink
+from forwarder.sink import Batch, Batching, Notes, Sink
 
 # `"time":"…"` follows id and type in every line (forwarder/pipeline/encoding.py).
 _TIME = b'"time":"'
@@ -28,6 +28,12 @@ class Paced(Sink):
         self._speed = speed
         self._clock = clock
         self._before: datetime | None = None
+
+    def recall(self, notes: Mapping[str, bytes]) -> None:
+        self._sink.recall(notes)
+
+    def notes(self) -> Notes:
+        return self._sink.notes()
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

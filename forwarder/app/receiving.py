@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from forwarder.app.committing import Committer
 from forwarder.errors import Refused
 from forwarder.events import Event
-from forwarder.journal import Block, Changes, Journal
+from forwarder.journal import Block, Changes, Journal, Noted
 from forwarder.pipeline.encoding import Encoder, origin_maker
 from forwarder.pipeline.mapping import Mapped
 from forwarder.pipeline.sightings import Sightings
 from forwarder.receiver import Accept, Request
-from forwarder.sink import ID_END, ID_START
+from forwarder.sink import ID_END, ID_START, NO_NOTES, Notes
 
 PATIENCE_SECONDS = 5.0  # for room in the journal and a slow disk; clients wait between 1 and 10 s for an answer
 RETRY_SECONDS = 5.0  # after which a client is asked to come again
@@ -30,24 +30,36 @@ class _Post:
 
     mapped: Mapped
     ids: set[bytes]
+    noted: list[Noted] = field(default_factory=list[Noted])
     taken: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
     def bytes(self) -> int:
-        return sum(map(len, self.mapped.lines))
+        notes = (len(key) + len(body or b"") for one in self.noted for key, body in one.notes.items())
+        return sum(map(len, self.mapped.lines)) + sum(notes)
 
 
 class Reception:
     """`accept` for the handlers, `run` as a task. While one commit is written, the next gathers what comes."""
 
     def __init__(
-        self, journal: Journal, committer: Committer, *, encoder: Encoder, name_of: Callable[[str], str]
+        self,
+        journal: Journal,
+        committer: Committer,
+        *,
+        encoder: Encoder,
+        name_of: Callable[[str], str],
+        owners: Mapping[str, str],
     ) -> None:
-        """`name_of` makes a name such as the journal may hold it."""
+        """`name_of` makes a name such as the journal may hold it.
+
+        `owners` are whom the journal knows the receivers' notes by.
+        """
         self._journal = journal
         self._committer = committer
         self._encoder = encoder
         self._name_of = name_of
+        self._owners = owners
         self._posts: list[_Post] = []
         self._under_way: list[_Post] = []
         self._is_over = False
@@ -58,8 +70,11 @@ class Reception:
     def accept(self, receiver: str, path: str, request: Request) -> Accept:
         """What the handler of this request gives its events to; `receiver` is the user's name of it."""
 
-        async def accept(events: Iterable[Event]) -> int:
-            new = await self._take(await self._encoded(events, receiver, path, request))
+        async def accept(events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
+            post = await self._encoded(events, receiver, path, request)
+            if notes:
+                post.noted.append(Noted(self._owners[receiver], dict(notes)))
+            new = await self._take(post)
             self.new_events[receiver] += new
             return new
 
@@ -88,7 +103,7 @@ class Reception:
         return line[ID_START:ID_END]
 
     async def _take(self, post: _Post) -> int:
-        if not post.ids:
+        if not post.ids and not post.noted:
             return 0
         if self._is_over:
             raise _busy("the journal is closed")
@@ -132,6 +147,7 @@ class Reception:
             changes.lines += post.mapped.lines
             changes.facts += post.mapped.facts
             changes.sessions += post.mapped.sessions
+            changes.noted += post.noted
         if changes:
             await self._committer.write(partial(self._commit, changes, self._under_way))
         self._under_way = []

@@ -11,13 +11,13 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from forwarder.app.access import ReceiverSettings
+from forwarder.app.access import ReceiverSettings, split_access
 from forwarder.app.config import SinkSettings, SourceSettings
 from forwarder.app.options import Option, Reading, RunCommand, convert_options, environment_defaults, options_of
 from forwarder.app.options import run_command as really_run
 from forwarder.app.suggest import did_you_mean
 from forwarder.errors import ConfigError, MissingExtra
-from forwarder.receiver import Receiver
+from forwarder.receiver import Listening, Receiver
 from forwarder.sink import Sink
 from forwarder.source import Source
 
@@ -54,8 +54,11 @@ def make_source(settings: SourceSettings, *, run_command: RunCommand = really_ru
 
 def make_sink(settings: SinkSettings, *, run_command: RunCommand = really_run) -> Sink:
     """The configured sink, its secrets looked up. Raises `ConfigError` like `make_source`. May block on a command."""
-    plugin = _load(SINKS, settings.use, place=settings.place)
-    return cast("Sink", _build(plugin, settings.options, Reading(settings.place or settings.name, run_command)))
+    plugin, options = _load(SINKS, settings.use, place=settings.place), settings.options
+    place = settings.place or settings.name
+    if issubclass(plugin, Listening):  # where it listens is not for it to know
+        _, options = split_access(options, place)
+    return cast("Sink", _build(plugin, options, Reading(place, run_command)))
 
 
 def make_receiver(settings: ReceiverSettings, *, run_command: RunCommand = really_run) -> Receiver:

@@ -65,12 +65,14 @@ async def replay(
     sources = _chosen(make_sources(settings), request.sources)
     files = sorted(set(_files(request.paths, sources)), key=lambda file: _place(file, sources))
     sink_settings = _destination(settings, request)
-    if request.dry_run:
-        sink: Sink = Discarding()
-    elif request.speed is None:
-        sink = make_sink(sink_settings)
-    else:
-        sink = Paced(make_sink(sink_settings), request.speed, clock)
+    sink: Sink = Discarding() if request.dry_run else make_sink(sink_settings)
+    if sink.counts:
+        raise ConfigError(
+            f"--to {request.to}: this sink counts, and a replay would count again what it has counted already: sinks "
+            "like it are left out of replays; name another one"
+        )
+    if request.speed is not None and not request.dry_run:
+        sink = Paced(sink, request.speed, clock)
     folder = settings.state_dir / "replay" / folder_name(request, sink_settings)
     with held(folder), stop_on_signals() as stop:
         replaying = Replaying(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from forwarder.app.access import AccessSettings
+from forwarder.app.access import AccessSettings, split_access
 from forwarder.app.config import Settings
 from forwarder.app.health import Health
 from forwarder.app.metrics import Sample
@@ -22,16 +23,19 @@ from forwarder.app.receiving import Reception
 from forwarder.app.tokens import made, token_of
 from forwarder.clock import SystemClock
 from forwarder.errors import MissingExtra
-from forwarder.receiver import Accept, Receiver, Request
+from forwarder.events import Event
+from forwarder.receiver import Accept, Listening, Receiver, Request
 from forwarder.server.address import Address
 from forwarder.server.routing import Mount, Routing
-from forwarder.sink import Secret
+from forwarder.sink import NO_NOTES, Notes, Secret, Sink
 
 if TYPE_CHECKING:
     from forwarder.server.listener import Listener
 
 LAST_SECONDS = 1.0  # for the answers of requests that a failure has found at work
 OWN = "forwarder"  # the name of what the forwarder answers about itself
+
+_NO_SINKS: Mapping[str, Sink] = MappingProxyType({})
 
 MakeAccept = Callable[[str, str, Request], Accept]  # of a receiver's name, a route's path and a request
 
@@ -41,9 +45,18 @@ _log = structlog.get_logger(__name__)
 class Doors:
     """All addresses of a run. Nothing is opened, and no web server imported, where no table asks for it."""
 
-    def __init__(self, settings: Settings, receivers: Mapping[str, Receiver], reception: Reception) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        receivers: Mapping[str, Receiver],
+        reception: Reception,
+        *,
+        sinks: Mapping[str, Sink] = _NO_SINKS,
+    ) -> None:
+        """`sinks` are all of them; those that listen are open, whoever runs them has entered their `lifespan`."""
         self._settings = settings
         self._receivers = receivers
+        self._sinks = sinks
         self._reception = reception
         self._listeners: list[Listener] = []
 
@@ -53,7 +66,8 @@ class Doors:
         async with AsyncExitStack() as stack:
             for receiver in self._receivers.values():
                 await stack.enter_async_context(receiver.lifespan())
-            places = placed(self._settings, self._receivers, own, accept=self._reception.accept)
+            accept = self._reception.accept
+            places = placed(self._settings, self._receivers, own, accept=accept, sinks=self._sinks)
             try:
                 for address, routing in places.items():
                     self._listeners.append(_listener(address, routing, self._settings))
@@ -86,10 +100,12 @@ class Doors:
             yield Sample("forwarder_received_requests_total", count, whose)
 
 
-def places_to_be(settings: Settings, receivers: Mapping[str, Receiver]) -> dict[Address, Routing]:
+def places_to_be(
+    settings: Settings, receivers: Mapping[str, Receiver], sinks: Mapping[str, Sink] = _NO_SINKS
+) -> dict[Address, Routing]:
     """What would be listened at; nothing is run, kept or opened. Raises `ConfigError`."""
     own = Health(_no_samples, lambda: None, SystemClock())
-    places = placed(settings, receivers, own, accept=_take_nothing, run_command=do_not_run)
+    places = placed(settings, receivers, own, accept=_take_nothing, sinks=sinks, run_command=do_not_run)
     if places and find_spec("uvicorn") is None:
         raise MissingExtra("listening", extra="server")
     return places
@@ -100,7 +116,12 @@ async def _no_samples() -> list[Sample]:
 
 
 def _take_nothing(*_: object) -> Accept:
-    raise NotImplementedError
+    """For a sink, and for a forwarder that is not started."""
+
+    async def accept(_: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
+        raise NotImplementedError("a sink brings no events")
+
+    return accept
 
 
 class _Table(NamedTuple):
@@ -109,7 +130,8 @@ class _Table(NamedTuple):
     name: str
     place: str
     access: AccessSettings
-    receiver: Receiver
+    receiver: Listening
+    accept: MakeAccept
 
 
 def placed(
@@ -118,24 +140,35 @@ def placed(
     own: Receiver,
     *,
     accept: MakeAccept,
+    sinks: Mapping[str, Sink] = _NO_SINKS,
     run_command: RunCommand = really_run,
 ) -> dict[Address, Routing]:
     """Everything that is to be listened at, with who answers there. Raises `ConfigError`."""
     mounts: dict[Address, list[Mount]] = {}
-    for table in _tables(settings, receivers, own):
-        address, mount = _mounted(table, settings, accept, run_command)
+    tables = [*_receiving(settings, receivers, accept), *_listening(settings, sinks)]
+    if settings.server.access.listen is not None:
+        tables.append(_Table(OWN, settings.server.place, settings.server.access, own, accept))
+    for table in tables:
+        address, mount = _mounted(table, settings, run_command)
         mounts.setdefault(address, []).append(mount)
     return {address: Routing(there) for address, there in mounts.items()}
 
 
-def _tables(settings: Settings, receivers: Mapping[str, Receiver], own: Receiver) -> Iterator[_Table]:
+def _receiving(settings: Settings, receivers: Mapping[str, Receiver], accept: MakeAccept) -> Iterator[_Table]:
     for name, receiver in receivers.items():
-        yield _Table(name, settings.receivers[name].place, settings.receivers[name].access, receiver)
-    if settings.server.access.listen is not None:
-        yield _Table(OWN, settings.server.place, settings.server.access, own)
+        yield _Table(name, settings.receivers[name].place, settings.receivers[name].access, receiver, accept)
 
 
-def _mounted(table: _Table, settings: Settings, accept: MakeAccept, run_command: RunCommand) -> tuple[Address, Mount]:
+def _listening(settings: Settings, sinks: Mapping[str, Sink]) -> Iterator[_Table]:
+    """A sink may have the name of a receiver, and is told from it by that of its table."""
+    for name, sink in sinks.items():
+        if isinstance(sink, Listening):
+            place = settings.sinks[name].place
+            access, _ = split_access(settings.sinks[name].options, place)
+            yield _Table(f"sinks.{name}", place, access, sink, _take_nothing)
+
+
+def _mounted(table: _Table, settings: Settings, run_command: RunCommand) -> tuple[Address, Mount]:
     access, serving = table.access, table.receiver.serving()
     address = access.listen or Address.parse(serving.listen)
     keep = _stand_in if run_command is do_not_run else made
@@ -151,7 +184,7 @@ def _mounted(table: _Table, settings: Settings, accept: MakeAccept, run_command:
         name=table.name,
         place=table.place,
         receiver=table.receiver,
-        accept=partial(accept, table.name),
+        accept=partial(table.accept, table.name),
         max_body_bytes=access.max_body_bytes or serving.max_body_bytes,
         token=token,
         cors_origins=frozenset(access.cors_origins),

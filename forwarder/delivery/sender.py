@@ -24,7 +24,7 @@ from forwarder.delivery.selection import Selection
 from forwarder.delivery.status import Rate, SenderStatus
 from forwarder.delivery.waiting import first_of
 from forwarder.errors import Rejected, SinkClosed
-from forwarder.journal import Cursor, DeadLetter, Journal
+from forwarder.journal import Cursor, DeadLetter, Journal, Noted
 from forwarder.sink import Batch, Batching, Sink
 
 
@@ -49,7 +49,9 @@ class Sender:
         scrub: Callable[[str], str] = str,
         pace: Pace | None = None,
         random: Random | None = None,
+        owner: str = "",
     ) -> None:
+        """`owner` is whom the journal knows the sink's notes by; without one they are its name's."""
         self.name = name
         self.delivered_events = 0
         self.delivered_batches = 0
@@ -64,6 +66,8 @@ class Sender:
         self._asked = asyncio.Event()
         self._is_in_doubt = journal.cursor(name).in_flight > self._acked
         self._letters: list[DeadLetter] = []  # saved together with the cursor that leaves them behind
+        self._noted: list[Noted] = []  # the same
+        self._owner = owner or name
         self._batcher = Batcher(
             journal,
             journal.cursor(name),
@@ -164,7 +168,8 @@ class Sender:
         else:
             self._remember(described(rejection))
             self._outage.refused(rejection, 1)
-        await self._written(lambda: self._journal.settle_letter(letter, refusal=reason))
+        await self._written(lambda: self._journal.settle_letter(letter, refusal=reason, noting=self._noted))
+        self._noted = []
         del self._again[letter]
 
     async def _deliver(self, stretch: Stretch) -> None:
@@ -211,10 +216,7 @@ class Sender:
         while True:
             self._sending.begin()
             try:
-                await self._sink.send(batch)
-                rejection = None
-            except Rejected as error:
-                rejection = error
+                rejection = await self._offer(batch)
             except SinkClosed:
                 raise
             except Exception as error:  # noqa: BLE001 - the edge of one batch: a sink's bug costs a retry, not the run
@@ -227,13 +229,25 @@ class Sender:
             self._outage.is_over()
             return rejection
 
+    async def _offer(self, batch: Batch) -> Rejected | None:
+        """Send once. What the sink notes belongs to the end of the batch, not to a rejection that splits it."""
+        rejection = None
+        try:
+            await self._sink.send(batch)
+        except Rejected as error:
+            rejection = error
+        is_dealt_with = rejection is None or len(batch) == 1 or bool(_named(rejection, batch))
+        if is_dealt_with and (notes := self._sink.notes()):
+            self._noted.append(Noted(self._owner, dict(notes)))
+        return rejection
+
     async def _save(self, in_flight: int) -> None:
         """Write the place into the journal; on a full disk deliver nothing more until that is possible again."""
         cursor = Cursor(self._acked, in_flight)
         if cursor == self._journal.cursor(self.name) and not self._letters:
             return
-        await self._written(lambda: self._journal.move(self.name, cursor, self._letters))
-        self._letters = []
+        await self._written(lambda: self._journal.move(self.name, cursor, self._letters, self._noted))
+        self._letters, self._noted = [], []
         self._moved.set()
         self._moved = asyncio.Event()
 
@@ -255,8 +269,9 @@ class Sender:
         saved = self._journal.cursor(self.name)
         if self._acked <= saved.acked:
             return
+        cursor = Cursor(self._acked, max(self._acked, saved.in_flight))
         try:
-            await self._journal.move(self.name, Cursor(self._acked, max(self._acked, saved.in_flight)), self._letters)
+            await self._journal.move(self.name, cursor, self._letters, self._noted)
         except sqlite3.OperationalError as error:
             self._outage.cannot_save(error)
 

@@ -1,7 +1,7 @@
 """The durable middle: events, stream positions and sink cursors in one SQLite file."""
 
 from forwarder.journal.letters import ask_again, drop, read_letters
-from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, Noted, StoredLetter, StreamRow
 from forwarder.journal.schema import connect_to_read, reading, set_aside
 from forwarder.journal.seen import fact
 from forwarder.journal.sessions import LIVE_SECONDS, Said, SessionRow, merged, told
@@ -16,6 +16,7 @@ __all__ = [
     "Cursor",
     "DeadLetter",
     "Journal",
+    "Noted",
     "Said",
     "SessionRow",
     "StoredLetter",

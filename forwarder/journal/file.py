@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from forwarder.journal import letters, sessions
-from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
+from forwarder.journal import letters, noted, sessions
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, Noted, StoredLetter, StreamRow
 from forwarder.journal.schema import FILE_NAME, connect, translated
 from forwarder.journal.seen import Seen
 from forwarder.journal.sessions import SessionRow
@@ -31,9 +31,12 @@ class JournalFile:
     Raises `JournalDamaged` when it is broken, `sqlite3.OperationalError` when the disk is full.
     """
 
-    def __init__(self, folder: Path, name_of: Callable[[str], str] = str) -> None:
-        """`name_of` makes a file's path such as it may be kept."""
+    def __init__(
+        self, folder: Path, name_of: Callable[[str], str] = str, has_secret: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`name_of` makes a file's path such as it may be kept; a note that `has_secret` is not."""
         self._name_of = name_of
+        self._has_secret = has_secret
         self._path = folder / FILE_NAME
         self._connection = connect(folder)
         try:
@@ -108,6 +111,7 @@ class JournalFile:
                 letters.keep_told(connection, changes.settled, time=now)
             if changes.sessions:
                 sessions.update(connection, changes.sessions, now=now)
+            noted.keep(connection, changes.noted, self._has_secret)
         self.last += len(lines)
         return Block(first, lines)
 
@@ -133,25 +137,40 @@ class JournalFile:
                     break
         return blocks
 
-    def save_cursor(self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = (), *, now: float) -> None:
-        """Move a cursor and keep what was refused on the way, together."""
+    def save_cursor(
+        self,
+        sink: str,
+        cursor: Cursor,
+        dead_letters: Sequence[DeadLetter] = (),
+        noting: Sequence[Noted] = (),
+        *,
+        now: float,
+    ) -> None:
+        """Move a cursor and keep what was refused and noted on the way, together."""
         with self._transaction() as connection:
             connection.execute(_ACKED, (sink, cursor.acked, int(now)))
             connection.execute(_SAVE_CURSOR, (sink, *cursor))
             letters.bury(connection, dead_letters)
+            noted.keep(connection, noting, self._has_secret)
 
     def asked_letters(self) -> list[StoredLetter]:
         """The dead letters that somebody wants to have tried again, in the order of asking."""
         with translated(self._path):
             return letters.asked(self._connection)
 
-    def settle_letter(self, letter: int, *, refusal: str | None, now: float) -> None:
+    def settle_letter(self, letter: int, *, refusal: str | None, noting: Sequence[Noted] = (), now: float) -> None:
         """A letter was tried again: it is none any more, or was refused with these words."""
         with self._transaction() as connection:
             if refusal is None:
                 letters.settle(connection, [letter])
             else:
                 letters.refuse_again(connection, letter, reason=refusal, time=now)
+            noted.keep(connection, noting, self._has_secret)
+
+    def plugin_notes(self, owner: str) -> dict[str, bytes]:
+        """What a plugin has noted."""
+        with translated(self._path):
+            return noted.read(self._connection, owner)
 
     def outside_version(self) -> int:
         """A number that changes whenever another process has written to the file."""

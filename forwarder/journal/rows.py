@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from forwarder.journal.sessions import SessionRow
+from forwarder.sink import Notes
 
 
 class StreamRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -66,6 +67,13 @@ class StoredLetter(NamedTuple):
     is_asked: bool = False
 
 
+class Noted(NamedTuple):
+    """What a plugin wants to have kept. `owner` is the table of the configuration that it stands for, and its name."""
+
+    owner: str
+    notes: Notes
+
+
 @dataclass
 class Changes:
     """What one commit adds: events in their wire form, the fact of each, and the checkpoints read up to there.
@@ -73,7 +81,8 @@ class Changes:
     A line may be empty: then its fact counts as seen from there on, and there is no event.
 
     `settled` are the numbers of dead letters that are none any more if all of the events are new, `sessions` what the
-    events tell of their sessions, in order, those whose facts have been seen before included.
+    events tell of their sessions, in order, those whose facts have been seen before included. `noted` is kept whether
+    any event is new or not.
     """
 
     lines: list[bytes] = field(default_factory=list[bytes])
@@ -82,10 +91,11 @@ class Changes:
     dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
     settled: list[int] = field(default_factory=list[int])
     sessions: list[SessionRow] = field(default_factory=list[SessionRow])
+    noted: list[Noted] = field(default_factory=list[Noted])
     is_sole_copy: bool = False  # the source may be gone after this: the commit must reach the disk
 
     def __bool__(self) -> bool:
-        return bool(self.lines or self.checkpoints or self.dead_letters or self.settled)
+        return bool(self.lines or self.checkpoints or self.dead_letters or self.settled or self.noted)
 
 
 class Block(NamedTuple):

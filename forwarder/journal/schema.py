@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from forwarder.errors import JournalDamaged, JournalTooNew, StateError
-from forwarder.journal import sessions
+from forwarder.journal import noted, sessions
 from forwarder.journal.soundness import check_sound
 from forwarder.journal.upgrade import sessions_of
 
-VERSION = 4
+VERSION = 5
 FILE_NAME = "journal.sqlite3"
 APPLICATION_ID = 0x46574452  # "FWDR": tells our file from another program's
 
@@ -49,6 +49,7 @@ CREATE TABLE acks (sink TEXT NOT NULL, second INTEGER NOT NULL, acked INTEGER NO
 """,
     2: sessions.CREATE,
     3: "ALTER TABLE streams ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;",
+    4: noted.CREATE,
 }
 
 

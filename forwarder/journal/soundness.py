@@ -39,6 +39,7 @@ _TABLES = {
     "notes": "name text, value note",
     "retries": "id integer, letter integer, time number",
     "acks": "sink text, second time, acked integer",
+    "plugin_notes": "owner text, key text, body blob",
     "sessions": """agent text, session_id text, last time, said activity?, said_at time?, actor text?, alive time?,
                    ended time?, ended_reason text?, started time?, cwd text?, git_branch text?, model text?,
                    pid integer?, parent_session_id text?""",

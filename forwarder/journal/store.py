@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from forwarder.clock import Clock
 from forwarder.journal.file import JournalFile
-from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, StoredLetter, StreamRow
+from forwarder.journal.rows import Block, Changes, Cursor, DeadLetter, Noted, StoredLetter, StreamRow
 from forwarder.journal.sessions import LIVE_SECONDS, SessionRow
 
 T = TypeVar("T")
@@ -43,9 +43,11 @@ class Journal:
         remember_seconds: float,
         clock: Clock,
         path_of: Callable[[str], str] = str,
+        has_secret: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`path_of` makes a file's path such as it may be kept."""
+        """`path_of` makes a file's path such as it may be kept; a note that `has_secret` is not."""
         self._path_of = path_of
+        self._has_secret = has_secret
         self.max_bytes = max_bytes
         self.bytes = 0
         self.last = 0  # the sequence number of the newest event; the first has 1
@@ -79,7 +81,7 @@ class Journal:
             self._thread.shutdown()
 
     def _open(self) -> None:
-        self._file = JournalFile(self.folder, self._path_of)
+        self._file = JournalFile(self.folder, self._path_of, self._has_secret)
         try:
             self._load()
         except BaseException:
@@ -200,11 +202,13 @@ class Journal:
             return [Block(after + 1, blocks[0].lines[skip:]), *blocks[1:]]
         return await self._run(lambda: self._file.read(after, READ_BYTES))
 
-    async def move(self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = ()) -> None:
-        """Save a sink's place, together with the events that it refused up to there."""
+    async def move(
+        self, sink: str, cursor: Cursor, dead_letters: Sequence[DeadLetter] = (), noting: Sequence[Noted] = ()
+    ) -> None:
+        """Save a sink's place, together with the events that it refused and with what it noted up to there."""
         now = self._clock.now().timestamp()
         await self._run(
-            lambda: self._file.save_cursor(sink, cursor, dead_letters, now=now),
+            lambda: self._file.save_cursor(sink, cursor, dead_letters, noting, now=now),
             then=lambda _: self._place(sink, cursor),
         )
 
@@ -224,10 +228,10 @@ class Journal:
         """The dead letters that somebody wants to have tried again, in the order of asking."""
         return await self._run(self._file.asked_letters)
 
-    async def settle_letter(self, letter: int, *, refusal: str | None = None) -> None:
+    async def settle_letter(self, letter: int, *, refusal: str | None = None, noting: Sequence[Noted] = ()) -> None:
         """A letter was tried again: it is none any more, or was refused with these words."""
         now = self._clock.now().timestamp()
-        await self._run(lambda: self._file.settle_letter(letter, refusal=refusal, now=now))
+        await self._run(lambda: self._file.settle_letter(letter, refusal=refusal, noting=noting, now=now))
 
     async def outside_version(self) -> int:
         """A number that changes whenever another process has written to the file."""
@@ -264,6 +268,10 @@ class Journal:
     async def notes(self) -> dict[str, bytes]:
         """All small facts by their names."""
         return await self._run(self._file.notes)
+
+    async def plugin_notes(self, owner: str) -> dict[str, bytes]:
+        """What a plugin has noted, by key."""
+        return await self._run(lambda: self._file.plugin_notes(owner))
 
     async def note(self, name: str, value: bytes) -> None:
         """Keep a small fact under a name, for other processes to read."""

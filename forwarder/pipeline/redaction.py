@@ -163,6 +163,10 @@ class Redactor:
         """A file's path without secrets, in one of its names or across them; it is no longer where the file is."""
         return self.secretless("/".join(map(self.secretless, path.split("/"))))
 
+    def has_secret(self, text: str) -> bool:
+        """Whether there is a secret in the text; it is not counted, for nothing is taken out."""
+        return any(True for _ in self.findings(text))
+
     def head(self, text: str, chars: int) -> str:
         """So many characters of the scrubbed text; of a very long one only the beginning is looked at."""
         return self.scrub(text[:LONGEST_HEAD])[:chars]

@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from forwarder.errors import Refused
-from forwarder.receiver import Answer, Receiver, Request
+from forwarder.receiver import Answer, Listening, Request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def refused(receiver: Receiver | None, refusal: Refused) -> Answer:
+def refused(receiver: Listening | None, refusal: Refused) -> Answer:
     """The answer to what is not taken, in the receiver's words, or in plain ones where no receiver is asked."""
     answer = Answer.json({"error": str(refusal)}, refusal.status) if receiver is None else receiver.refuse(refusal)
     headers = {**refusal.headers, **answer.headers}

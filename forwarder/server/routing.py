@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from forwarder.errors import ConfigError, Refused
-from forwarder.receiver import Accept, Receiver, Request, Route, SocketRoute
+from forwarder.receiver import Accept, Listening, Request, Route, SocketRoute
 from forwarder.sink import Secret
 
 OPENING = "WEBSOCKET"  # stands for the method where a socket is opened
@@ -18,14 +18,15 @@ _PARAM = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Mount:
-    """A receiver in its place. `name` is the user's, `place` begins complaints about its table.
+    """A receiver, or a sink that listens, in its place.
 
-    `accept` makes what a handler gives the events of one request to; the text is the path of its route.
+    `name` is the user's, `place` begins complaints about its table. `accept` makes what a handler gives the events of
+    one request to; the text is the path of its route.
     """
 
     name: str
     place: str
-    receiver: Receiver
+    receiver: Listening
     accept: Callable[[str, Request], Accept]
     max_body_bytes: int
     token: Secret | None = None

@@ -14,7 +14,7 @@ from forwarder.pipeline.rules import Rules
 from forwarder.receiver import Accept, Receiver, Request
 from forwarder.server.address import Address
 from forwarder.server.routing import Mount, Routing
-from forwarder.sink import Secret
+from forwarder.sink import NO_NOTES, Notes, Secret
 
 if TYPE_CHECKING:
     import httpx
@@ -52,7 +52,7 @@ class Posted:
     def accept(self, path: str, request: Request) -> Accept:
         """Takes what can be sent and was not seen before."""
 
-        async def accept(events: Iterable[Event]) -> int:
+        async def accept(events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
             origin = origin_maker(source="test", file=path, is_replay=False)(0, request.lossy)
             facts = {self._encoder.encode(event, origin)[1]: event for event in events}
             if self.is_full:

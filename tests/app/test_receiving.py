@@ -60,7 +60,8 @@ class Scene:
         self.journal = journal
         self.encoder = encoder
         self.committer = Committer(journal, clock, on_full=on_full, announce=self.announce)
-        self.reception = Reception(journal, self.committer, encoder=encoder, name_of=redactor.name)
+        owners = {"notes": "receivers.notes"}
+        self.reception = Reception(journal, self.committer, encoder=encoder, name_of=redactor.name, owners=owners)
 
     async def post(self, *texts: str, request: Request | None = None) -> int:
         accept = self.reception.accept("notes", "/api/{kind}", request or Request("POST", "/api/x"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from forwarder import ConfigError, MissingExtra, Receiver, Refused, Request, SystemClock
+from forwarder import ConfigError, MissingExtra, Notes, Receiver, Refused, Request, SystemClock
 from forwarder.app.config import Settings, from_values
 from forwarder.app.health import Health, exposition
 from forwarder.app.metrics import METRICS, Sample
@@ -32,7 +32,7 @@ class Nowhere:
         self.new_events = {"acme": 3}
 
     def accept(self, *_: object) -> Accept:
-        async def accept(_: Iterable[object]) -> int:
+        async def accept(_: Iterable[object], /, *, notes: Notes = {}) -> int:  # noqa: B006 - nobody changes it
             raise Refused("nothing is taken", status=503)
 
         return accept

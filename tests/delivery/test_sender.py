@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from forwarder import Batching, Rejected, SinkClosed, Unavailable
 from forwarder.delivery import Circuit, Selection, Sender, count_dead_letters, list_dead_letters
-from forwarder.journal import Cursor, DeadLetter, Journal, connect_to_read
+from forwarder.journal import Cursor, DeadLetter, Journal, Noted, connect_to_read
 from forwarder.testing import ManualClock, MemorySink
 
 Commit = Callable[..., Awaitable[list[bytes]]]
@@ -113,9 +113,9 @@ async def test_the_ack_of_a_batch_and_the_mark_of_the_next_share_a_write(
     writes: list[Cursor] = []
     move = journal.move
 
-    async def counted(name: str, cursor: Cursor, letters: list[DeadLetter]) -> None:
+    async def counted(name: str, cursor: Cursor, letters: list[DeadLetter], noting: list[Noted]) -> None:
         writes.append(cursor)
-        await move(name, cursor, letters)
+        await move(name, cursor, letters, noting)
 
     monkeypatch.setattr(journal, "move", counted)
     sender = sender_to(sink, max_events=2)
@@ -422,10 +422,10 @@ async def test_a_full_disk_stops_delivery_until_the_cursor_can_be_saved(
     move = journal.move
     outcomes = [True, False, False, True, True]
 
-    async def sometimes(name: str, cursor: Cursor, letters: list[DeadLetter]) -> None:
+    async def sometimes(name: str, cursor: Cursor, letters: list[DeadLetter], noting: list[Noted]) -> None:
         if not outcomes.pop(0):
             raise sqlite3.OperationalError("database or disk is full")
-        await move(name, cursor, letters)
+        await move(name, cursor, letters, noting)
 
     monkeypatch.setattr(journal, "move", sometimes)
     sender = sender_to(sink, max_events=2)
@@ -456,10 +456,10 @@ async def test_an_ack_that_could_not_be_saved_is_tried_once_more_at_the_end(
     move = journal.move
     outcomes = [True, False, not is_still_full]
 
-    async def sometimes(name: str, cursor: Cursor, letters: list[DeadLetter]) -> None:
+    async def sometimes(name: str, cursor: Cursor, letters: list[DeadLetter], noting: list[Noted]) -> None:
         if not outcomes.pop(0):
             raise sqlite3.OperationalError("database or disk is full")
-        await move(name, cursor, letters)
+        await move(name, cursor, letters, noting)
 
     monkeypatch.setattr(journal, "move", sometimes)
     async with running(sender_to(sink)):

@@ -11,7 +11,7 @@ import pytest
 from forwarder.app.sessions import find_sessions
 from forwarder.app.status import read_report
 from forwarder.errors import JournalDamaged, StateError
-from forwarder.journal import Changes, Cursor, DeadLetter, SessionRow, StreamRow, connect_to_read, read_letters
+from forwarder.journal import Changes, Cursor, DeadLetter, Noted, SessionRow, StreamRow, connect_to_read, read_letters
 from forwarder.journal.file import JournalFile
 from forwarder.journal.schema import FILE_NAME
 from forwarder.testing.contents import NOON
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     """A journal with a row in each table, and with what is unusual but right."""
     with closing(JournalFile(tmp_path)) as journal:
         journal.add(Changes([b"{}"], [bytes(16)], {1: ROW}, dead_letters=[LETTER], sessions=[SESSION]), now=1e9)
-        journal.save_cursor("team", Cursor(1, 1), now=1e9)
+        journal.save_cursor("team", Cursor(1, 1), noting=[Noted("sinks.team", {"sum": b"7"})], now=1e9)
         journal.save_note("last", b"1")
         journal.save_note("seen_since", b"1795262400.25")
     return tmp_path
@@ -70,6 +70,7 @@ def test_a_clock_may_say_anything(folder: Path, since: str) -> None:
         ("UPDATE sessions SET said = 'x'", "sessions.said holds"),
         ("UPDATE sessions SET ended = 1e12", "sessions.ended holds"),
         ("UPDATE acks SET second = x'00'", "acks.second holds"),
+        ("UPDATE plugin_notes SET body = 'text'", "plugin_notes.body holds"),
         ("DROP TABLE retries", "no such table: retries"),
         ("DROP TABLE seen_before", "no such table: seen_before"),
         ("ALTER TABLE acks RENAME COLUMN acked TO other", "no such column: acked"),
