@@ -130,10 +130,7 @@ class Follower:
             if self._notices:
                 self._hand_out(self._wholes.notice(*self._notices.popleft()))
             elif queue:
-                file, opened = queue.popitem(last=False)
-                if opened is None and self._is_whole(file):
-                    await self._read_whole([file, *self._more_whole(queue)])
-                elif chunk := await self._read(file, opened):
+                if chunk := await self._read_first(queue):
                     return chunk
             elif self._is_ending:
                 return None
@@ -141,6 +138,14 @@ class Follower:
                 self._reported.clear()
                 await self._reported.wait()
         return None
+
+    async def _read_first(self, queue: OrderedDict[File, OpenStream | None]) -> Chunk | None:
+        """Of the file that has waited longest; None where it said nothing, or what it said is in `_ready`."""
+        file, opened = queue.popitem(last=False)
+        if opened is None and self._is_whole(file):
+            await self._read_whole([file, *self._more_whole(queue)])
+            return None
+        return await self._read(file, opened)
 
     def _hand_out(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:

@@ -169,19 +169,17 @@ def open_stream(path: Path, candidates: Iterable[StreamRow], *, max_line_bytes: 
     try:
         for row in candidates:
             opened = OpenStream(row, path, max_line_bytes=max_line_bytes)
+            if opened.is_restarted and (row.device, row.inode) == (opened.row.device, opened.row.inode):
+                rewritten = opened
+                continue
             if opened.is_restarted:
-                if (row.device, row.inode) == (opened.row.device, opened.row.inode):
-                    rewritten = opened
-                else:
-                    opened.close()
-            elif rewritten is None:
-                return opened
-            elif is_proof_needed(row):
-                rewritten.close()
-                return opened
-            else:
                 opened.close()
-                return rewritten
+                continue
+            if rewritten is None:
+                return opened
+            chosen, other = (opened, rewritten) if is_proof_needed(row) else (rewritten, opened)
+            other.close()
+            return chosen
     except BaseException:
         if rewritten:
             rewritten.close()
