@@ -138,19 +138,25 @@ def breaking_changes(old: Schema, new: Schema) -> list[str]:
 def _changes(before: Schema, after: Schema) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, was in before["properties"].items():
-        now = after["properties"].get(name)
-        if now is None:
-            found.append((name, "is gone"))
-        elif "properties" in was:
-            found += [(f"{name}.{inner}", change) for inner, change in _changes(was, now)]
-        elif "properties" in was.get("items", {}):
-            found += [(f"{name}.{inner}", change) for inner, change in _changes(was["items"], now["items"])]
-        elif now.get("type") != was.get("type") or now.get("const") != was.get("const"):
-            found.append((name, "has another type"))
-        elif gone := set(was.get("enum", ())) - set(now.get("enum", was.get("enum", ()))):
-            found.append((name, f"lost the values {sorted(gone)}"))
+        found += _changes_of(name, was, after["properties"].get(name))
     found += [(name, "is no longer always there") for name in before["required"] if name not in after["required"]]
     return found
+
+
+def _changes_of(name: str, was: Schema, now: Schema | None) -> list[tuple[str, str]]:
+    """Of one field, and of those inside it under their paths."""
+    if now is None:
+        return [(name, "is gone")]
+    if "properties" in was:
+        return [(f"{name}.{inner}", change) for inner, change in _changes(was, now)]
+    if "properties" in was.get("items", {}):
+        return [(f"{name}.{inner}", change) for inner, change in _changes(was["items"], now["items"])]
+    if now.get("type") != was.get("type") or now.get("const") != was.get("const"):
+        return [(name, "has another type")]
+    values: list[Any] = was.get("enum", [])
+    if gone := set(values) - set(now.get("enum", values)):
+        return [(name, f"lost the values {sorted(gone)}")]
+    return []
 
 
 def json_text() -> str:
