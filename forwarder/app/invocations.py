@@ -95,17 +95,7 @@ def _calls(events: Iterable[Told]) -> Iterator[Invocation]:
         if at not in last or not _is_start(one):
             last[at] = one
     for one in last.values():
-        yield Invocation(
-            time=one.time,
-            kind=one.tool_kind,
-            name=one.tool,
-            agent=one.agent,
-            cwd=one.cwd,
-            result=_RESULTS.get(one.outcome, "unknown"),
-            duration_ms=one.duration_ms,
-            exit_code=one.exit_code,
-            error=one.error,
-        )
+        yield _invocation(one, kind=one.tool_kind, name=one.tool, outcome=one.outcome, error=one.error)
 
 
 def _helpers(events: Iterable[Told]) -> Iterator[Invocation]:
@@ -125,16 +115,20 @@ def _helpers(events: Iterable[Told]) -> Iterator[Invocation]:
 
 
 def _helper(one: Told) -> Invocation:
+    return _invocation(one, kind=one.kind, name=one.name, outcome=one.status, error=one.error_summary)
+
+
+def _invocation(one: Told, *, kind: str, name: str, outcome: str, error: str | None) -> Invocation:
     return Invocation(
         time=one.time,
-        kind=one.kind,
-        name=one.name,
+        kind=kind,
+        name=name,
         agent=one.agent,
         cwd=one.cwd,
         scope=one.scope,
         task_id=one.task_id,
-        result=_RESULTS.get(one.status, "unknown"),
+        result=_RESULTS.get(outcome, "unknown"),
         duration_ms=one.duration_ms,
         exit_code=one.exit_code,
-        error=one.error_summary,
+        error=error,
     )
