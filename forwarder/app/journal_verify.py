@@ -80,6 +80,7 @@ class _Checking:
         self._last = 0
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Each problem as a line, while it is found; the counts are right behind the last one."""
         for (found,) in connection.execute("PRAGMA integrity_check(20)"):
             if found != "ok":
                 yield f"SQLite: {found}"

@@ -198,6 +198,7 @@ class _Counting:
         self.dead_letters = 0
 
     def add(self, row: StreamRow, mapped: Mapped) -> None:
+        """Count what was mapped of a stream that now stands at `row`."""
         size = self._sizes.get(row.path, 0)
         before, now = self._reached.get(row.path, 0), min(row.offset, size)
         self._reached[row.path] = now

@@ -92,6 +92,7 @@ class _Search:
         self._by_session: dict[str, list[Secret]] = {}
 
     def over(self, lines: Iterator[tuple[int, bytes]]) -> list[Secret]:
+        """The secrets that these events tell of, by their numbers and in order; those found last come first."""
         for number, line in lines:
             is_finding = _FOUND in line[:_HEAD]
             if not is_finding and not self._by_session:

@@ -25,10 +25,14 @@ MAX_MEMORY = 12 << 20
 
 
 class Match(Protocol):
+    """What is used of an engine's match; positions are bytes."""
+
     def span(self, group: int = 0, /) -> tuple[int, int]: ...
 
 
 class Pattern(Protocol):
+    """What is used of an engine's pattern."""
+
     @property
     def groups(self) -> int: ...
     def search(self, data: bytes, pos: int = 0, endpos: int = sys.maxsize, /) -> Match | None: ...
