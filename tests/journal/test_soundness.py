@@ -49,8 +49,10 @@ def test_what_a_forwarder_writes_is_sound(folder: Path) -> None:
 def test_a_clock_may_say_anything(folder: Path, since: str) -> None:
     """Also before 1970: a machine without a battery."""
     spoil(folder, "UPDATE notes SET value = CAST(? AS BLOB) WHERE name = 'seen_since'", since)
+    with closing(connect_to_read(folder)) as connection:
+        found = connection.execute("SELECT value FROM notes WHERE name = 'seen_since'").fetchone()
 
-    connect_to_read(folder).close()
+    assert found == (since.encode(),)
 
 
 @pytest.mark.parametrize(
