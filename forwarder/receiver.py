@@ -17,7 +17,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -36,12 +36,13 @@ class Serving:
     """What holds where the user's ``[receivers.NAME]`` or ``[sinks.NAME]`` says nothing.
 
     `listen` is ``HOST:PORT``. `max_body_bytes` limits a body as it is sent, and again as it is unpacked. With a `token`
-    every route that is not open asks for it.
+    every route that is not open asks for it; with `auth` one is made where none is given.
     """
 
     listen: str
     max_body_bytes: int = 1 << 20
     token: Secret | None = None
+    auth: bool = False
 
 
 @dataclass
@@ -128,6 +129,10 @@ class Accept(Protocol):
 
     async def __call__(self, events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int: ...
 
+    def clean(self, text: str, /) -> str:
+        """A short text such as may be noted, and shown to others: without secrets. Events need no such care."""
+        ...
+
 
 @runtime_checkable
 class Socket(Protocol):
@@ -213,12 +218,26 @@ class Listening(ABC):
         """The answer to a request that is not taken, in the plugin's own form. `Retry-After` is added to it."""
         return Answer.json({"error": str(refusal)}, refusal.status)
 
+    def answered(  # noqa: B027 - for those who want it
+        self, request: Request, status: int, *, path: str, seconds: float
+    ) -> None:
+        """Take note of an answer before it is sent, for statistics of the plugin's own; of refusals, too.
+
+        `path` is that of the route, empty where there is none: unlike the request's it has few values. The `seconds`
+        are those until the answer was known, the time in which the body came included.
+        """
+
 
 class Receiver(Listening):
     """Something that others post to. Subclass as a dataclass: its fields are the options of ``[receivers.NAME]``.
 
     A handler turns a request into events, gives them to `accept` and then answers.
+
+    `environment` names, by option, the environment variable that the program obeys whose place this takes: where it is
+    set, it is the option's default. A receiver never reads the environment itself.
     """
+
+    environment: ClassVar[dict[str, str]] = {}
 
     def recall(self, notes: Mapping[str, bytes]) -> None:
         """What was noted before, all of it; called once before `lifespan` is entered.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -39,6 +39,20 @@ class _Post:
         return sum(map(len, self.mapped.lines)) + sum(notes)
 
 
+class _Accept:
+    """`Accept` for one request."""
+
+    def __init__(self, take: Callable[[Iterable[Event], Notes], Awaitable[int]], name_of: Callable[[str], str]) -> None:
+        self._take = take
+        self._name_of = name_of
+
+    async def __call__(self, events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
+        return await self._take(events, notes)
+
+    def clean(self, text: str, /) -> str:
+        return self._name_of(text)
+
+
 class Reception:
     """`accept` for the handlers, `run` as a task. While one commit is written, the next gathers what comes."""
 
@@ -69,16 +83,15 @@ class Reception:
 
     def accept(self, receiver: str, path: str, request: Request) -> Accept:
         """What the handler of this request gives its events to; `receiver` is the user's name of it."""
+        return _Accept(partial(self._accept, receiver, path, request), self._name_of)
 
-        async def accept(events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
-            post = await self._encoded(events, receiver, path, request)
-            if notes:
-                post.noted.append(Noted(self._owners[receiver], dict(notes)))
-            new = await self._take(post)
-            self.new_events[receiver] += new
-            return new
-
-        return accept
+    async def _accept(self, receiver: str, path: str, request: Request, events: Iterable[Event], notes: Notes) -> int:
+        post = await self._encoded(events, receiver, path, request)
+        if notes:
+            post.noted.append(Noted(self._owners[receiver], dict(notes)))
+        new = await self._take(post)
+        self.new_events[receiver] += new
+        return new
 
     async def _encoded(self, events: Iterable[Event], receiver: str, path: str, request: Request) -> _Post:
         mapped, sightings, secrets = Mapped(), Sightings(), list[Event]()

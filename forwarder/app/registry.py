@@ -64,7 +64,8 @@ def make_sink(settings: SinkSettings, *, run_command: RunCommand = really_run) -
 def make_receiver(settings: ReceiverSettings, *, run_command: RunCommand = really_run) -> Receiver:
     """The configured receiver, its secrets looked up. Raises `ConfigError` like `make_source`."""
     plugin = _load(RECEIVERS, settings.use, place=settings.place)
-    return cast("Receiver", _build(plugin, settings.options, Reading(settings.place or settings.name, run_command)))
+    options = environment_defaults(plugin, settings.options) | settings.options
+    return cast("Receiver", _build(plugin, options, Reading(settings.place or settings.name, run_command)))
 
 
 def available_sources() -> dict[str, SourceSettings]:

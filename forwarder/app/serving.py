@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -115,13 +116,18 @@ async def _no_samples() -> list[Sample]:
     return []
 
 
-def _take_nothing(*_: object) -> Accept:
+class _TakesNothing:
     """For a sink, and for a forwarder that is not started."""
 
-    async def accept(_: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
+    async def __call__(self, events: Iterable[Event], /, *, notes: Notes = NO_NOTES) -> int:
         raise NotImplementedError("a sink brings no events")
 
-    return accept
+    def clean(self, text: str, /) -> str:
+        raise NotImplementedError("a sink keeps nothing of a request")
+
+
+def _take_nothing(*_: object) -> Accept:
+    return _TakesNothing()
 
 
 class _Table(NamedTuple):
@@ -170,6 +176,8 @@ def _listening(settings: Settings, sinks: Mapping[str, Sink]) -> Iterator[_Table
 
 def _mounted(table: _Table, settings: Settings, run_command: RunCommand) -> tuple[Address, Mount]:
     access, serving = table.access, table.receiver.serving()
+    if access.auth is None and serving.auth:
+        access = replace(access, auth=True)
     address = access.listen or Address.parse(serving.listen)
     keep = _stand_in if run_command is do_not_run else made
     token = token_of(

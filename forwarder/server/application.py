@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -45,7 +46,7 @@ class Application:
         if scope["type"] == "websocket":
             await self._open(request, receive, send)
             return
-        mount = self._routing.mount_of(request.path)
+        mount, came = self._routing.mount_of(request.path), time.monotonic()
         try:
             answer = await self._answer(request, mount, receive)
         except Refused as refusal:
@@ -53,6 +54,9 @@ class Application:
         except Gone:
             return
         self.answered[mount.name if mount else "", answer.status] += 1
+        if mount:
+            path = self._routing.template(request.path)
+            mount.receiver.answered(request, answer.status, path=path, seconds=time.monotonic() - came)
         await self._send(request, answer, self._headers(request, mount), receive, send)
 
     async def _answer(self, request: Request, mount: Mount | None, receive: Receive) -> Answer:

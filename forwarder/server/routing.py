@@ -75,6 +75,10 @@ class Routing:
         """Whose path it is, whatever the method."""
         return next((mount for by_method, _ in self._matching(path) for mount, _ in by_method.values()), self.speaker)
 
+    def template(self, path: str) -> str:
+        """The path as its routes write it, ``{name}`` for what varies; empty for one that is not there."""
+        return next((route.path for by_method, _ in self._matching(path) for _, route in by_method.values()), "")
+
     def _add(self, mount: Mount, route: Route | SocketRoute) -> None:
         method = route.method if isinstance(route, Route) else OPENING
         shape = _PARAM.sub("{}", route.path)

@@ -123,6 +123,13 @@ async def test_an_event_gets_its_envelope_and_loses_its_secrets(scene: Scene) ->
     assert (secret["type"], secret["field"]) == ("secret_found", "message")
 
 
+async def test_what_a_receiver_keeps_can_be_cleaned(scene: Scene) -> None:
+    """Of what it shows and notes itself; its events are redacted anyway."""
+    accept = scene.reception.accept("notes", "/api/x", Request("POST", "/api/x"))
+
+    assert [accept.clean(text) for text in ("acme", TOKEN)] == ["acme", "[REDACTED]"]
+
+
 async def test_mended_text_is_marked(scene: Scene) -> None:
     """Like a line that was read tolerantly."""
     request = Request("POST", "/api/x", body=b'"\\ud83d"')

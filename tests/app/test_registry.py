@@ -8,9 +8,19 @@ from collections.abc import Callable
 import pytest
 
 from forwarder import ConfigError, MissingExtra
+from forwarder.app.access import ReceiverSettings
 from forwarder.app.config import SinkSettings, SourceSettings
 from forwarder.app.listing import plugin_lines
-from forwarder.app.registry import SINKS, SOURCES, available_sources, installed, make_sink, make_source
+from forwarder.app.registry import (
+    RECEIVERS,
+    SINKS,
+    SOURCES,
+    available_sources,
+    installed,
+    make_receiver,
+    make_sink,
+    make_source,
+)
 from forwarder.pipeline.redaction import Level
 
 Install = Callable[[str, str, str], None]
@@ -50,6 +60,23 @@ class Plugin(Source[dict]):
         yield from ()
 '''
 
+RECEIVER = '''"""What Acme posts."""
+from dataclasses import dataclass
+from typing import ClassVar
+from forwarder import Receiver, Serving
+
+@dataclass
+class Plugin(Receiver):
+    environment: ClassVar[dict[str, str]] = {"home": "ACME_HOME"}
+    home: str = "~/.acme"
+
+    def serving(self):
+        return Serving("127.0.0.1:0")
+
+    def routes(self):
+        return []
+'''
+
 
 def sink(use: str, **options: object) -> SinkSettings:
     return SinkSettings("team", use, Level.PREVIEW, options=dict(options), place="config.toml, [sinks.team]")
@@ -86,6 +113,18 @@ def test_the_agents_own_variable_is_an_options_default(install: Install, monkeyp
 
     assert make_source(source("acme")).patterns() == ["/moved/*.jsonl"]
     assert make_source(source("acme", home="/here")).patterns() == ["/here/*.jsonl"]
+
+
+def test_a_program_that_a_receiver_stands_in_for_has_variables_too(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the table says comes first."""
+    install(RECEIVERS, "acme", RECEIVER)
+    monkeypatch.setenv("ACME_HOME", "/moved")
+    told = ReceiverSettings("mine", "acme", options={"home": "/here"})
+
+    assert vars(make_receiver(ReceiverSettings("mine", "acme"))) == {"home": "/moved"}
+    assert vars(make_receiver(told)) == {"home": "/here"}
 
 
 def test_an_unknown_plugin_names_those_that_are_installed(install: Install) -> None:

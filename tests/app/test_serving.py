@@ -6,13 +6,13 @@ import json
 import socket
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forwarder import ConfigError, MissingExtra, Notes, Receiver, Refused, Request, SystemClock
+from forwarder import ConfigError, MissingExtra, Receiver, Refused, Request, Serving, SystemClock
 from forwarder.app.config import Settings, from_values
 from forwarder.app.health import Health, exposition
 from forwarder.app.metrics import METRICS, Sample
@@ -25,6 +25,16 @@ from tests.raw_http import exchange, request
 from tests.server.acme import Acme
 
 
+class Nothing:
+    """Is never taken."""
+
+    async def __call__(self, events: Iterable[object], /, *, notes: object = None) -> int:
+        raise Refused("nothing is taken", status=503)
+
+    def clean(self, text: str, /) -> str:
+        return text
+
+
 class Nowhere:
     """Takes nothing."""
 
@@ -32,10 +42,7 @@ class Nowhere:
         self.new_events = {"acme": 3}
 
     def accept(self, *_: object) -> Accept:
-        async def accept(_: Iterable[object], /, *, notes: Notes = {}) -> int:  # noqa: B006 - nobody changes it
-            raise Refused("nothing is taken", status=503)
-
-        return accept
+        return Nothing()
 
 
 async def no_samples() -> list[Sample]:
@@ -102,6 +109,23 @@ def test_a_token_is_made_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFi
 
     assert (len(token), token in shown, capsys.readouterr().err, second) == (43, True, "", first)
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@dataclass
+class Careful(Acme):
+    """Wants a token by itself."""
+
+    def serving(self) -> Serving:
+        return Serving("127.0.0.1:0", auth=True)
+
+
+@pytest.mark.parametrize(("table", "has_token"), [({}, True), ({"auth": False}, False)])
+def test_a_receiver_may_want_a_token_by_itself(tmp_path: Path, table: dict[str, Any], has_token: bool) -> None:
+    """Its own configuration may say so; the user's table has the last word."""
+    configured = settings(tmp_path, receivers={"acme": table})
+    ((_, routing),) = placed(configured, {"acme": Careful()}, OWN, accept=Nowhere().accept).items()
+
+    assert (routing.mounts[0].token is not None) == has_token
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:7001", "[::]:7001", "192.168.1.7:7001", "workstation:7001"])

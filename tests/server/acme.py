@@ -27,12 +27,16 @@ TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Acme(Receiver):
-    """Takes ``{"id": …, "text": …}``; `gate` holds up what waits for it, `asked` counts the requests."""
+    """Takes ``{"id": …, "text": …}``; `gate` holds up what waits for it, `asked` counts the requests.
+
+    `answers` are what it was told of them: method, route, status.
+    """
 
     max_body_bytes: int = 1000
     is_timeless: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: int = 0
+    answers: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
 
     def serving(self) -> Serving:
         return Serving("127.0.0.1:0", max_body_bytes=self.max_body_bytes)
@@ -91,6 +95,10 @@ class Acme(Receiver):
                 raise Refused("not such messages")
             await accept([self.event(str(message), "")])
             await socket.send(f"taken {message}" if isinstance(message, str) else message)
+
+    def answered(self, request: Request, status: int, *, path: str, seconds: float) -> None:
+        assert 0 <= seconds < 60
+        self.answers.append((request.method, path, status))
 
     def refuse(self, refusal: Refused) -> Answer:
         return Answer.json({"acme": str(refusal)}, refusal.status)

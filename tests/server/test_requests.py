@@ -245,3 +245,27 @@ async def test_a_client_that_asks_first_is_told_before_it_sends(posted: Posted) 
     writer.close()
 
     assert (large.status, go_on.status, answer.status) == (413, 100, 201)
+
+
+async def test_a_receiver_hears_of_every_answer() -> None:
+    """By route, not by path: what is not there has none."""
+    acme = Acme()
+    async with receiving(acme) as posted:
+        for method, path, body in (
+            ("POST", "/notes", b'{"id":"n1"}'),
+            ("POST", "/notes", b"{"),
+            ("GET", "/notes/7/text", b""),
+            ("PUT", "/notes/7/text", b""),
+            ("GET", "/nowhere", b""),
+            ("POST", "/bug", b""),
+        ):
+            await exchange(posted.port, request(method, path, body))
+
+    assert acme.answers == [
+        ("POST", "/notes", 201),
+        ("POST", "/notes", 400),
+        ("GET", "/notes/{id}/text", 200),
+        ("PUT", "/notes/{id}/text", 405),
+        ("GET", "", 404),
+        ("POST", "/bug", 500),
+    ]
