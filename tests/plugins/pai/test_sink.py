@@ -108,6 +108,20 @@ async def test_each_event_is_a_post_on_one_connection(sink: PaiSink, server: Pai
     assert {request.headers["content-type"] for request in server.accepted} == {"application/json"}
 
 
+async def test_a_connection_that_was_closed_while_nobody_spoke_costs_nothing(profile: Profile) -> None:
+    """The real server ends one after ten quiet seconds."""
+    with closing(SERVERS[profile]()) as server:
+        async with server:
+            port = server.port
+        async with (sink := PaiSink(profile=profile, url=f"http://127.0.0.1:{port}")).lifespan():
+            async with server:
+                await sink.send(batch(event(9)))
+            async with server:
+                said = await insist(sink, CALLS)
+
+        assert (said, tools(server), server.connections) == ([], ["t9", *TOOLS], 2)
+
+
 async def test_the_real_servers_form() -> None:
     """The event's own id, by which the server knows a repeat."""
     with closing(RealServer()) as server:
