@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -83,23 +84,53 @@ async def test_a_secret_is_on_no_disk(machine: Machine) -> None:
     assert {event["type"] for event in machine.archived()} == {"notification", "secret_found"}
 
 
-async def test_200_slow_clients_do_not_keep_others_waiting(machine: Machine) -> None:
-    """None of them is answered before the healthy one, which is served fifty times meanwhile."""
-    port = free_port()
-    machine.configure(machine.archive_sink(), receiver(port))
-    async with machine.running() as process:
-        await answered(machine, port, request("GET", "/health"), process)
-        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
-        for count, (_, writer) in enumerate(slow):
-            raw = post(f"slow {count}", Content_Length="9999")
-            writer.write(raw[:40] if count % 2 else raw)
-        statuses = [(await exchange(port, post(str(number)))).status for number in range(50)]
-        open_ones = [reader for reader, _ in slow if not reader.at_eof()]
-        for _, writer in slow:
+class Slow:
+    """Clients whose requests come byte by byte: of one half the heads, of the other half the bodies."""
+
+    def __init__(self) -> None:
+        self.clients: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, Iterator[int]]] = []
+
+    async def connect(self, number: int, port: int) -> None:
+        for count in range(number):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head, _, body = post(f"slow {count}", Content_Length="9999").partition(b"\r\n\r\n")
+            writer.write(head[:40] if count % 2 else head + b"\r\n\r\n")
+            self.clients.append((reader, writer, iter(head[40:] if count % 2 else body)))
+
+    def drip(self) -> None:
+        """One more byte of each."""
+        for _, writer, rest in self.clients:
+            if not writer.is_closing():
+                writer.write(bytes([next(rest)]))
+
+    def open_ones(self) -> int:
+        return sum(not (reader.at_eof() or reader.exception()) for reader, _, _ in self.clients)
+
+    def close(self) -> None:
+        for _, writer, _ in self.clients:
             writer.close()
 
-    assert (statuses, len(open_ones)) == ([201] * 50, 200)
-    assert len(machine.journalled()) == 50
+
+@pytest.mark.parametrize(("max_connections", "left"), [(512, 200), (200, 199)])
+async def test_200_slow_clients_do_not_keep_others_waiting(machine: Machine, max_connections: int, left: int) -> None:
+    """While they send byte by byte a healthy client is served twenty times; at the limit the slowest gives way."""
+    port, slow = free_port(), Slow()
+    machine.configure(machine.archive_sink(), receiver(port), f"[server]\nmax_connections = {max_connections}\n")
+    async with machine.running() as process:
+        await machine.until(lambda: f"127.0.0.1:{port}" in machine.log.read_text(), "it listens", process=process)
+        await slow.connect(200, port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        statuses: list[int] = []
+        for number in range(20):
+            slow.drip()
+            writer.write(post(str(number)))
+            statuses.append((await reply(reader)).status)
+        open_ones = slow.open_ones()
+        slow.close()
+        writer.close()
+
+    assert (statuses, open_ones) == ([201] * 20, left)
+    assert len(machine.journalled()) == 20
 
 
 async def test_a_stop_answers_what_was_asked(machine: Machine) -> None:
