@@ -150,6 +150,27 @@ async def test_only_new_facts_count(scene: Scene) -> None:
     assert scene.reception.new_events == {"notes": 3}
 
 
+async def test_notes_are_kept_with_their_events_or_without_any(scene: Scene) -> None:
+    """Also where all of the events were seen before, and of posts that share a commit each in its turn."""
+    accept = scene.reception.accept("notes", "/api/{kind}", Request("POST", "/api/x"))
+    first = await accept([note("one")], notes={"a": b"1"})
+    again = await accept([note("one")], notes={"a": b"2", "b": b"1"})
+    alone = sum(await asyncio.gather(accept([], notes={"b": b"2"}), accept([], notes={"b": None, "c": b"3"})))
+
+    assert (first, again, alone) == (1, 0, 0)
+    assert await scene.journal.plugin_notes("receivers.notes") == {"a": b"2", "c": b"3"}
+    assert all(changes.is_sole_copy for changes in scene.journal.commits)
+
+
+async def test_notes_that_cannot_be_kept_are_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers without them would not know tomorrow what it said today."""
+    monkeypatch.setattr(receiving, "PATIENCE_SECONDS", 0.02)
+    scene.journal.is_broken = True
+    accept = scene.reception.accept("notes", "/api/{kind}", Request("POST", "/api/x"))
+    with pytest.raises(Refused, match="the journal cannot be written: come again"):
+        await accept([], notes={"a": b"1"})
+
+
 async def test_posts_that_come_together_share_a_commit(scene: Scene) -> None:
     """A sync to the disk for each would hold up all behind it."""
     scene.journal.gate = asyncio.Event()

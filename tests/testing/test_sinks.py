@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from forwarder import Batch, Rejected, Sink, Unavailable
+from forwarder import Batch, Notes, Rejected, Sink, Unavailable
 from forwarder.testing import Destination, check_sink
 
 
@@ -164,6 +164,49 @@ class WorksOnce(Right):
             yield
 
 
+class Remembers(Right):
+    """Counts what it has taken: its shelf stands for totals in memory, which its notes bring back."""
+
+    counts = True
+
+    def recall(self, notes: Mapping[str, bytes]) -> None:
+        self.shelf.lines = [notes[key] for key in sorted(notes)]
+
+    def notes(self) -> Notes:
+        return {f"{number:06}": line for number, line in enumerate(self.shelf.lines)}
+
+    async def take(self, batch: Batch) -> None:
+        self.shelf.lines += batch.lines
+
+
+class RecallsNothing(Remembers):
+    def recall(self, notes: Mapping[str, bytes]) -> None:
+        self.shelf.lines = []
+
+
+class RecallsOnTop(Remembers):
+    def recall(self, notes: Mapping[str, bytes]) -> None:
+        self.shelf.lines += [notes[key] for key in sorted(notes)]
+
+
+class NotesTooEarly(Remembers):
+    """Of the batch before only."""
+
+    _noted: int = 0
+
+    def notes(self) -> Notes:
+        noted, self._noted = self._noted, len(self.shelf.lines)
+        return {key: line for key, line in super().notes().items() if int(key) < noted}
+
+
+async def test_a_sink_that_counts_passes() -> None:
+    """Killed before an acknowledgement it gets the batch again, with the notes from before."""
+    shelf = Shelf()
+    await check_sink(lambda: Remembers(shelf), shelf, is_idempotent=True)
+
+    assert len(shelf.lines) > 900
+
+
 async def test_a_right_sink_passes() -> None:
     """The promises can be kept, all troubles played."""
     shelf = Shelf()
@@ -209,6 +252,9 @@ async def test_repeats_are_allowed_to_an_at_least_once_sink() -> None:
         (Crashes, "neither `Unavailable` nor `Rejected`"),
         (HangsWhenDown, "has not ended after"),
         (WorksOnce, "AssertionError"),
+        (RecallsNothing, "acknowledged but have not arrived"),
+        (RecallsOnTop, "held twice"),
+        (NotesTooEarly, "acknowledged but have not arrived"),
     ],
 )
 async def test_a_wrong_sink_is_found(wrong: type[Right], words: str) -> None:
