@@ -156,9 +156,7 @@ class Forwarding:
         )
         patterns = {name: source.patterns() for name, source in self._sources.items()}
         watch = Watch(patterns, clock=clock, sweep_seconds=settings.sweep_seconds, steady=follower.beats.steady)
-        reception = self._reception(journal, committer, encoder)
-        for name, receiver in self._receivers.items():
-            receiver.recall(await journal.plugin_notes(settings.receivers[name].owner))
+        reception = await self._reception(journal, committer, encoder)
         doors = Doors(settings, self._receivers, reception, sinks=self._sinks)
         status = self._status_note(journal, delivery, committer, watch, problems=problems, doors=doors)
         own = Health(status.samples, lambda: committer.problem, clock)
@@ -204,7 +202,10 @@ class Forwarding:
             rank=lambda file: self._sources[file.source].rank(file.path),
         )
 
-    def _reception(self, journal: Journal, committer: Committer, encoder: Encoder) -> Reception:
+    async def _reception(self, journal: Journal, committer: Committer, encoder: Encoder) -> Reception:
+        """What the receivers give their events to; they have been told what they noted."""
+        for name, receiver in self._receivers.items():
+            receiver.recall(await journal.plugin_notes(self._settings.receivers[name].owner))
         return Reception(
             journal,
             committer,
