@@ -1,4 +1,4 @@
-"""What the receivers take, as an OpenAPI 3.1 document: written from their routes."""
+"""What is answered to others, by receivers and sinks that listen, as an OpenAPI 3.1 document of their routes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 
 from forwarder import __version__
 from forwarder.app.access import ReceiverSettings
-from forwarder.app.config import Settings
+from forwarder.app.config import Settings, SinkSettings
 from forwarder.app.options import do_not_run
-from forwarder.app.registry import RECEIVERS, installed, make_receiver
+from forwarder.app.registry import RECEIVERS, SINKS, installed, is_listening, make_receiver, make_sink
 from forwarder.app.serving import places_to_be
 from forwarder.app.suggest import did_you_mean
 from forwarder.errors import ConfigError, Refused, WrongToken
@@ -56,14 +56,17 @@ class Described(NamedTuple):
 
 
 def document(settings: Settings, *, name: str | None = None, is_all: bool = False) -> Json:
-    """The description of what is configured, or of the receiver `name` of it; of all that is installed without any.
+    """The description of what is configured, or of `name` alone; of all that is installed where nothing is configured.
 
     Nothing is run, kept or opened. Raises `ConfigError`.
     """
-    if is_all or not (settings.receivers or settings.server.access.listen):
+    asked = {name: one for name, one in settings.sinks.items() if is_listening(one)}
+    if is_all or not (asked or settings.receivers or settings.server.access.listen):
         settings = _with_everything(settings)
-    receivers = {one.name: make_receiver(one, run_command=do_not_run) for one in settings.receivers.values()}
-    return described(places_to_be(settings, receivers), name=name)
+        asked = {name: one for name, one in settings.sinks.items() if is_listening(one)}
+    receivers = {name: make_receiver(one, run_command=do_not_run) for name, one in settings.receivers.items()}
+    sinks = {name: make_sink(one, run_command=do_not_run) for name, one in asked.items()}
+    return described(places_to_be(settings, receivers, sinks), name=name)
 
 
 def json_text(found: Json) -> str:
@@ -72,21 +75,34 @@ def json_text(found: Json) -> str:
 
 
 def _with_everything(settings: Settings) -> Settings:
-    """Every installed receiver that needs no option, configured or not, and the forwarder's own address."""
+    """Every installed plugin that needs no option, configured or not, and the forwarder's own address."""
     receivers = {
-        one.name: ReceiverSettings(one.name, use=one.name, place=f"[receivers.{one.name}]")
-        for one in installed(RECEIVERS)
-        if not one.problem and not any(option.is_required for option in one.options)
+        name: ReceiverSettings(name, use=name, place=f"[receivers.{name}]") for name in _without_options(RECEIVERS)
+    }
+    sinks = {
+        name: SinkSettings(name, use=name, level=settings.redaction, place=f"[sinks.{name}]")
+        for name in _without_options(SINKS)
     }
     access = replace(settings.server.access, listen=settings.server.access.listen or OWN_ADDRESS)
-    return replace(settings, receivers=receivers | settings.receivers, server=replace(settings.server, access=access))
+    return replace(
+        settings,
+        receivers=receivers | settings.receivers,
+        sinks=sinks | settings.sinks,
+        server=replace(settings.server, access=access),
+    )
+
+
+def _without_options(group: str) -> list[str]:
+    return [
+        one.name for one in installed(group) if not (one.problem or any(option.is_required for option in one.options))
+    ]
 
 
 def described(places: Mapping[Address, Routing], *, name: str | None = None) -> Json:
     """The document of all that is listened at, or of one name there. Raises `ConfigError` if there is no such name."""
     names = [mount.name for routing in places.values() for mount in routing.mounts]
     if name is not None and name not in names:
-        raise ConfigError(f'no receiver "{name}" is configured{did_you_mean(name, names)}')
+        raise ConfigError(f'nothing named "{name}" listens{did_you_mean(name, names)}')
     found = [
         Described(address, mount, route)
         for address, routing in places.items()

@@ -61,6 +61,11 @@ def make_sink(settings: SinkSettings, *, run_command: RunCommand = really_run) -
     return cast("Sink", _build(plugin, options, Reading(place, run_command)))
 
 
+def is_listening(settings: SinkSettings) -> bool:
+    """Whether the sink waits to be asked. Raises `ConfigError` like `make_source`."""
+    return issubclass(_load(SINKS, settings.use, place=settings.place), Listening)
+
+
 def make_receiver(settings: ReceiverSettings, *, run_command: RunCommand = really_run) -> Receiver:
     """The configured receiver, its secrets looked up. Raises `ConfigError` like `make_source`."""
     plugin = _load(RECEIVERS, settings.use, place=settings.place)

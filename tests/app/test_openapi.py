@@ -18,6 +18,7 @@ from forwarder.app.config import Settings, from_values
 from forwarder.app.openapi import described, document
 from forwarder.server.address import Address
 from forwarder.server.routing import Mount, Routing
+from tests.app.conftest import Install
 from tests.server.acme import Acme
 
 
@@ -153,8 +154,31 @@ def test_one_receiver_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_a_receiver_that_is_not_there_is_said(tmp_path: Path) -> None:
     """With what may have been meant."""
-    with pytest.raises(ConfigError, match='no receiver "pay" is configured, did you mean "pai"'):
+    with pytest.raises(ConfigError, match='nothing named "pay" listens, did you mean "pai"'):
         document(settings(tmp_path), name="pay")
+
+
+LISTENING = """
+from dataclasses import dataclass
+from forwarder import Batch, Listening, Operation, Route, Serving, Sink
+
+@dataclass
+class Plugin(Sink, Listening):
+    async def send(self, batch): ...
+    def serving(self): return Serving("127.0.0.1:7")
+    def routes(self): return [Route("GET", "/totals", None, operation=Operation("All totals.", answers={200: str}))]
+"""
+
+
+@pytest.mark.parametrize("sinks", [{}, {"mine": {"use": "totals", "listen": "127.0.0.1:7"}}])
+def test_a_sink_that_listens_is_described(install: Install, tmp_path: Path, sinks: dict[str, Any]) -> None:
+    """It is asked like a receiver, configured or not; one that does not listen is not made for this."""
+    install("forwarder.sinks", "totals", LISTENING)
+    others = {"team": {"use": "http", "url": "http://localhost", "token": {"env": "NOT_SET"}}}
+    found = document(settings(tmp_path, sinks=sinks | others))
+
+    assert found["paths"]["/totals"]["servers"] == [{"url": "http://127.0.0.1:7"}]
+    assert ("/events" in found["paths"]) is not bool(sinks)
 
 
 def test_the_command_prints_the_document() -> None:
