@@ -6,6 +6,7 @@ there. Only then single rules run, and of those only the ones whose shape was fo
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
@@ -14,10 +15,12 @@ from typing import NamedTuple
 
 from forwarder.pipeline.allowing import Allow, Found, Span
 from forwarder.pipeline.patterns import BadPattern, Compile, Engine, Match, compiler
-from forwarder.pipeline.rules import Problem, Rule
-from forwarder.pipeline.shapes import Shape, make_shapes
+from forwarder.pipeline.rules import BUILTIN, Problem, Rule
+from forwarder.pipeline.shapes import Occurring, Shape, make_shapes
 from forwarder.pipeline.spelling import SPELLINGS, View, views
-from forwarder.pipeline.walk import LineWalk, Walk, WindowWalk, stays_in_line
+from forwarder.pipeline.walk import LineWalk, Walk, WindowWalk, ending, searched, stays_in_line
+
+_RUN = re.compile(r"(?:\(\?i\))?\[[^\]]+\]\{\d+\}")  # a shape like ``[0-9a-f]{40}``
 
 LONGEST_KEYWORD = 256  # bytes; without a limit, "key=key=key=…" is searched again from every "key"
 
@@ -48,13 +51,17 @@ class _Verdict(Enum):
 class Detector:
     """One rule, compiled. Raises `BadPattern` when the engine does not take one of its patterns."""
 
-    __slots__ = ("_allows", "_entropy", "_group", "_groups", "_pattern", "_shape", "id")
+    __slots__ = ("_allows", "_entropy", "_group", "_groups", "_pattern", "_shape", "id", "is_placed")
 
     def __init__(self, rule: Rule, compile_pattern: Compile) -> None:
         self.id = rule.id
         self._pattern = compile_pattern(rule.regex)
         shape = compile_pattern(rule.shape, captures=False) if rule.shape else None
-        self._shape = shape if stays_in_line(rule.regex) else None
+        stays = stays_in_line(rule.regex)
+        self._shape = shape if stays else None
+        has_shape = bool(rule.shape) or (bool(rule.keywords) and rule.origin == BUILTIN)
+        self.is_placed = stays and has_shape and not _RUN.fullmatch(rule.shape or "")
+        """Whether its shape, or a keyword, is in the line of every match, and does not end at each byte of a run."""
         self._entropy = rule.entropy
         self._group = rule.group
         self._allows = tuple(Allow(allow, compile_pattern) for allow in rule.allowlists)
@@ -62,9 +69,12 @@ class Detector:
         if not 0 <= rule.group <= self._pattern.groups:
             raise BadPattern(f"secretGroup {rule.group}, but the regex has {self._pattern.groups} groups")
 
-    def hits(self, data: bytes) -> Iterator[Hit]:
-        """Every match, also those that are no secret after all; after one of these the search goes on inside it."""
-        walk, position = self._walk(data), 0
+    def hits(self, data: bytes, ends: Sequence[int] | None = None) -> Iterator[Hit]:
+        """Every match, also those that are no secret after all; after one of these the search goes on inside it.
+
+        `ends` says where in the bytes its shape ends, for a detector that is placed.
+        """
+        walk, position = self._walk(data, ends), 0
         while position <= len(data) and (match := walk.next(position)):
             first, last = match.span()
             start, end = self._secret(match, (first, last))
@@ -73,8 +83,12 @@ class Detector:
             may_be_keyword = verdict is _Verdict.HARMLESS_VALUE and first < start and end - start <= LONGEST_KEYWORD
             position = max(start if may_be_keyword else last, first + 1)
 
-    def _walk(self, data: bytes) -> Walk:
-        return LineWalk(self._pattern, self._shape, data) if self._shape else WindowWalk(self._pattern, data)
+    def _walk(self, data: bytes, ends: Sequence[int] | None) -> Walk:
+        if ends is not None and self.is_placed:
+            return LineWalk(self._pattern, ending(ends), data)
+        if self._shape:
+            return LineWalk(self._pattern, searched(self._shape, data), data)
+        return WindowWalk(self._pattern, data)
 
     def _secret(self, match: Match, whole: Span) -> Span:
         if self._group:
@@ -106,11 +120,11 @@ class Detectors:
         shapes: list[Shape] = []
         for rule in rules:
             try:
-                self._detectors.append(Detector(rule, compile_pattern))
+                self._detectors.append(detector := Detector(rule, compile_pattern))
             except BadPattern as error:
                 self.problems.append(Problem(rule.id, rule.origin, f"the regex engine refuses it: {error}"))
             else:
-                shapes.append(Shape(rule.shape, rule.keywords))
+                shapes.append(Shape(rule.shape, rule.keywords, detector.is_placed))
         prefilter = make_shapes([*shapes, *SPELLINGS], engine)
         self.may_hold = prefilter.occurs
         """False when there is certainly no secret in the bytes; `re` has no quick answer."""
@@ -128,10 +142,10 @@ class Detectors:
                 hits += _translated(hit, view)
         return hits
 
-    def _hits(self, data: bytes, found: Sequence[int]) -> Iterator[Hit]:
-        for index in found:
+    def _hits(self, data: bytes, found: Occurring) -> Iterator[Hit]:
+        for index, ends in found.items():
             if index < len(self._detectors):
-                yield from self._detectors[index].hits(data)
+                yield from self._detectors[index].hits(data, ends)
 
 
 def _translated(hit: Hit, view: View) -> Iterator[Hit]:

@@ -7,7 +7,7 @@ RE2's (one automaton), and one by one with `re`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from threading import local
 from typing import Any, NamedTuple, Protocol, cast
@@ -16,10 +16,18 @@ from forwarder.pipeline.patterns import Engine, Pattern, compiler, has_re2, re2_
 
 
 class Shape(NamedTuple):
-    """A short pattern that occurs in every match of a rule, and literals (in lower case) of which one does."""
+    """A short pattern that occurs in every match of a rule, and literals (in lower case) of which one does.
+
+    `is_placed`: it is asked where it ends, every time, if that costs nothing.
+    """
 
     regex: str | None = None
     keywords: tuple[str, ...] = ()
+    is_placed: bool = False
+
+
+Occurring = Mapping[int, Sequence[int] | None]
+"""The indices of shapes that occur; and of some of those that are placed, where they end, in ascending order."""
 
 
 class Shapes(Protocol):
@@ -29,8 +37,8 @@ class Shapes(Protocol):
         """Whether any of them does."""
         ...
 
-    def which(self, data: bytes) -> Sequence[int]:
-        """The indices of those that do, in ascending order."""
+    def which(self, data: bytes) -> Occurring:
+        """Those that do."""
         ...
 
 
@@ -74,8 +82,8 @@ class Re2Shapes:
         re2 = cast("Any", importlib.import_module("re2"))
         options = re2_options(re2)
         options.never_capture = True
-        self._everything = range(len(shapes))
-        self._always = [index for index, shape in enumerate(shapes) if _as_regex(shape) is None]
+        self._everything = dict.fromkeys(range(len(shapes)))
+        self._always = dict.fromkeys(index for index, shape in enumerate(shapes) if _as_regex(shape) is None)
         regexes = [(index, regex) for index, shape in enumerate(shapes) if (regex := _as_regex(shape))]
         self._indices = [index for index, _ in regexes]
         chooser = re2.Set.SearchSet(options)
@@ -89,14 +97,14 @@ class Re2Shapes:
     def occurs(self, data: bytes) -> bool:
         return bool(self._always) or self._any(data) is not None
 
-    def which(self, data: bytes) -> Sequence[int]:
+    def which(self, data: bytes) -> Occurring:
         """As promised; of all when the automaton says none though there is one, as it does when out of memory."""
         if self._any(data) is None:
             return self._always
         found = self._which(data)
         if not found:
             return self._everything
-        return sorted([self._indices[index] for index in found] + self._always)
+        return dict.fromkeys(self._indices[index] for index in found) | self._always
 
 
 class HyperscanShapes:
@@ -104,13 +112,15 @@ class HyperscanShapes:
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self._hyperscan = cast("Any", importlib.import_module("hyperscan"))
+        self._once = {index for index, shape in enumerate(shapes) if not shape.is_placed}
         regexes = [(index, regex) for index, shape in enumerate(shapes) if (regex := _as_regex(shape))]
         try:
             self._database = self._compiled(regexes)
         except self._hyperscan.error:  # of which, it does not say; all of ours one by one take twice as long
             regexes = [one for one in regexes if self._takes(one)]
             self._database = self._compiled(regexes)
-        self._always = sorted(set(range(len(shapes))).difference(index for index, _ in regexes))
+        compiled = {index for index, _ in regexes}
+        self._always = dict.fromkeys(index for index in range(len(shapes)) if index not in compiled)
         self._scan = self._database.scan
         self._scratches = local()
 
@@ -127,27 +137,28 @@ class HyperscanShapes:
         database.compile(
             expressions=[regex.encode() for _, regex in some],
             ids=[index for index, _ in some],
-            flags=[self._hyperscan.HS_FLAG_SINGLEMATCH] * len(some),
+            flags=[self._hyperscan.HS_FLAG_SINGLEMATCH if index in self._once else 0 for index, _ in some],
         )
         return database
 
     def occurs(self, data: bytes) -> bool:
         return bool(self.which(data))
 
-    def which(self, data: bytes) -> Sequence[int]:
+    def which(self, data: bytes) -> Occurring:
         try:
             scratch = self._scratches.own
         except AttributeError:
             scratch = self._scratches.own = self._hyperscan.Scratch(self._database)
-        found = self._always.copy()
+        found: dict[int, list[int] | None] = self._always.copy()
         self._scan(data, _note, context=found, scratch=scratch)
-        if len(found) > 1:
-            found.sort()
         return found
 
 
-def _note(index: int, start: int, end: int, flags: int, found: list[int]) -> None:
-    found.append(index)
+def _note(index: int, start: int, end: int, flags: int, found: dict[int, list[int]]) -> None:
+    if ends := found.get(index):
+        ends.append(end)
+    else:
+        found[index] = [end]
 
 
 class ReShapes:
@@ -167,11 +178,11 @@ class ReShapes:
         del data
         return True
 
-    def which(self, data: bytes) -> Sequence[int]:
+    def which(self, data: bytes) -> Occurring:
         lowered = data.lower()
-        return [
+        return dict.fromkeys(
             index
             for index, (keywords, shape) in enumerate(self._shapes)
             if (not keywords or any(keyword in lowered for keyword in keywords))
             and (shape is None or shape.search(data) is not None)
-        ]
+        )

@@ -8,6 +8,8 @@ grows when nothing is found in it or when a match touches its end; what all wind
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from forwarder.pipeline.patterns import Match, Pattern
@@ -56,30 +58,61 @@ class WindowWalk:
                 position, end = end - OVERLAP, min(end - OVERLAP + WINDOW, size)
 
 
+Place = Callable[[int], int | None]
+"""The next byte at or behind a position in whose line a match may begin at the position or later."""
+
+
+def searched(shape: Pattern, data: bytes) -> Place:
+    """Where a shape occurs, looked for when it is asked for; once a line, for a line may have thousands."""
+    line_end = -1
+
+    def place(position: int) -> int | None:
+        nonlocal line_end
+        if position < line_end:
+            return position
+        match = shape.search(data, position)
+        if match is None:
+            return None
+        position = match.span()[0]
+        end = data.find(b"\n", position)
+        line_end = len(data) if end < 0 else end
+        return position
+
+    return place
+
+
+def ending(ends: Sequence[int]) -> Place:
+    """Where a shape ends, every time, known already and in order."""
+
+    def place(position: int) -> int | None:
+        index = bisect_right(ends, position)
+        return ends[index] - 1 if index < len(ends) else None
+
+    return place
+
+
 class LineWalk:
-    """Looks only at lines in which the shape occurs: for patterns whose every match has it in it, and no newline."""
+    """Looks only at lines that have a place: for patterns whose every match has one in it, and no newline."""
 
-    __slots__ = ("_data", "_shape", "_walk")
+    __slots__ = ("_data", "_place", "_walk")
 
-    def __init__(self, pattern: Pattern, shape: Pattern, data: bytes) -> None:
-        self._shape = shape
+    def __init__(self, pattern: Pattern, place: Place, data: bytes) -> None:
+        self._place = place
         self._data = data
         self._walk = WindowWalk(pattern, data)
         self._walk.end = -1
 
     def next(self, position: int) -> Match | None:
         """As a `Walk` promises."""
-        while True:
-            if position <= self._walk.end and (match := self._walk.next(position)):
+        while (place := self._place(position)) is not None:
+            if place >= self._walk.end:
+                end = self._data.find(b"\n", place)
+                self._walk.end = len(self._data) if end < 0 else end
+                position = max(position, self._data.rfind(b"\n", position, place) + 1)
+            if match := self._walk.next(position):
                 return match
-            position = max(position, self._walk.end)
-            shape = self._shape.search(self._data, position)
-            if shape is None:
-                return None
-            start = shape.span()[0]
-            end = self._data.find(b"\n", start)
-            self._walk.end = len(self._data) if end < 0 else end
-            position = max(position, self._data.rfind(b"\n", position, start) + 1)
+            position = max(self._walk.end, place + 1)
+        return None
 
 
 _PART = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?[a-zA-Z]*|\\.|[\s\S]")

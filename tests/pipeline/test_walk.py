@@ -17,7 +17,7 @@ from forwarder.pipeline.patterns import Match, Pattern, compiler, has_re2
 from forwarder.pipeline.redaction import Redactor
 from forwarder.pipeline.rules import Allowlist, Rule, Rules
 from forwarder.pipeline.shapes import installed_engines
-from forwarder.pipeline.walk import LineWalk, WindowWalk, stays_in_line
+from forwarder.pipeline.walk import LineWalk, WindowWalk, ending, searched, stays_in_line
 
 BUILTIN = {rule.id: rule for rule in Rules.load_builtin().rules}
 needs_re2 = pytest.mark.skipif(not has_re2(), reason="google-re2 is not installed")
@@ -153,7 +153,9 @@ def test_looking_at_windows_and_at_lines_finds_what_a_plain_search_finds(pieces:
     expected = [match.span() for match in pattern.finditer(data)]
 
     assert walked(WindowWalk(pattern, data)) == expected
-    assert walked(LineWalk(pattern, re.compile(rb"key="), data)) == expected
+    assert walked(LineWalk(pattern, searched(re.compile(rb"key="), data), data)) == expected
+    ends = [match.end() for match in re.finditer(rb"key=", data)]
+    assert walked(LineWalk(pattern, ending(ends), data)) == expected
 
 
 @pytest.mark.parametrize(
