@@ -51,7 +51,7 @@ MEASURES: Mapping[str, Definition] = {
     "agent_compaction_tokens_before_total": Definition("counter", "Tokens of histories before their compaction."),
     "agent_compaction_tokens_after_total": Definition("counter", "Tokens of histories after their compaction."),
     "agent_compaction_tokens_saved_total": Definition("counter", "Tokens that compactions saved."),
-    "agent_compaction_summary_chars": Definition("gauge", "Characters of the newest summary."),
+    "agent_compaction_text_chars": Definition("gauge", "Characters of the newest summary."),
     "agent_compaction_duration_seconds": Definition("histogram", "How long compactions took."),
     "agent_notifications_total": Definition("counter", "What agents told their users."),
     "agent_helper_runs_total": Definition("counter", "Invocations in a tool-usage log that are over."),
@@ -83,7 +83,8 @@ class Measure(NamedTuple):
 def measures(event: Fields) -> Iterator[Measure]:
     """The measures of an event in its wire form (EVENTS.md); none for a type that has none, or that nobody knows.
 
-    Raises `KeyError` for a field that must be there, as when somebody renamed it.
+    Raises `KeyError` for a field that must be there, as when somebody renamed it, `ValueError` for a time that is none,
+    and `OverflowError` for a number beyond all use.
     """
     if measured := _OF_TYPE.get(event["type"]):
         yield from measured(event)
@@ -215,7 +216,7 @@ def _compaction(event: Fields) -> Iterator[Measure]:
     if before is not None and after is not None and before > after:
         yield _measure(event, "agent_compaction_tokens_saved_total", before - after)
     if (chars := event.get("summary_chars")) is not None:
-        yield _measure(event, "agent_compaction_summary_chars", chars)
+        yield _measure(event, "agent_compaction_text_chars", chars)
     yield from _duration(event, "agent_compaction_duration_seconds")
 
 

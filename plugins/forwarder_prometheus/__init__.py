@@ -1,0 +1,1 @@
+"""Metrics of what agents do, scraped by Prometheus or pushed to a Pushgateway."""

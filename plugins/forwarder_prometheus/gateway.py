@@ -1,0 +1,27 @@
+"""The Pushgateway's own ways: how a group is addressed, and what its refusals say."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64encode
+
+# 1.5 and later: `collected metric "NAME" { label:… } is not a COUNTER`, `gathered metric family NAME has type …`.
+_NAMED = re.compile(r'(?:collected metric "?|metric family "?)([a-zA-Z_:][a-zA-Z0-9_:]*)')
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def group_path(job: str, instance: str) -> str:
+    """Below the gateway's address. What a path cannot hold, a slash or nothing at all, goes in base64."""
+    return f"/metrics/{_part('job', job)}/{_part('instance', instance)}"
+
+
+def _part(name: str, value: str) -> str:
+    if _PLAIN.fullmatch(value) and value not in (".", ".."):
+        return f"{name}/{value}"
+    encoded = urlsafe_b64encode(value.encode()).decode().rstrip("=")
+    return f"{name}@base64/{encoded or '='}"
+
+
+def disputed(answer: str) -> set[str]:
+    """The metrics that the gateway holds in another type from somebody else: the rest would be taken."""
+    return set(_NAMED.findall(answer))
