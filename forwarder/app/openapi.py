@@ -138,8 +138,15 @@ def _schemas(found: Iterable[Described]) -> tuple[Schemas, Json]:
         for wanted in (operation.body, *operation.answers.values(), *operation.query.values()):
             if wanted is not None and wanted not in types:
                 types.append(wanted)
-    schemas, components = msgspec.json.schema_components(types, ref_template=SCHEMAS)
+    schemas, components = msgspec.json.schema_components(types, schema_hook=_foreign, ref_template=SCHEMAS)
     return Schemas(types, schemas), components
+
+
+def _foreign(wanted: type) -> Json:
+    """`object` is anything; of any other type that msgspec cannot describe it says so, in a TypeError."""
+    if wanted is object:
+        return {"description": "anything"}
+    raise NotImplementedError
 
 
 def _paths(found: Iterable[Described], schemas: Schemas) -> Json:

@@ -26,6 +26,7 @@ class Note(Struct):
     """What is noted."""
 
     id: str
+    data: dict[str, object] = {}
 
 
 @dataclass
@@ -87,6 +88,13 @@ def test_a_body_and_its_answer_are_described_by_their_types() -> None:
         {"name": "book", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
         {"name": "is_new", "in": "query", "schema": {"type": "boolean"}},
     ]
+
+
+def test_what_may_be_anything_is_described_as_that() -> None:
+    """Plugins say `object`, which is no type of JSON's."""
+    note = described({Address("127.0.0.1", 1): routing(Notes())})["components"]["schemas"]["Note"]
+
+    assert note["properties"]["data"]["additionalProperties"] == {"description": "anything"}
 
 
 def test_a_refusal_is_described_in_the_receivers_own_form() -> None:
