@@ -111,6 +111,10 @@ class HttpPeer:
         """Answer with `otherwise` from now on."""
         self._script.clear()
 
+    def announced(self, size: int, reply: Reply) -> Reply:
+        """The reply to a request whose head says that its body has `size` bytes; a subclass may not want to read it."""
+        return reply
+
     def judge(self, request: Request, reply: Reply) -> Reply:
         """The reply to a request that was read whole; a subclass may look into the body."""
         return reply
@@ -168,7 +172,7 @@ class HttpPeer:
         pairs = (line.partition(":") for line in head[1:] if line)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         size = int(headers.get("content-length", "0"))
-        reply = self._script.popleft() if self._script else self.otherwise
+        reply = self.announced(size, self._script.popleft() if self._script else self.otherwise)
         if reply.trouble == "reset_before_body":
             return _reset(writer)
         if reply.trouble == "slow_reading":

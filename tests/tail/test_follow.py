@@ -144,6 +144,31 @@ async def test_files_reported_while_they_are_read_lose_and_repeat_nothing(follow
     assert following.follower.waiting <= 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs Linux to count the bytes that were read")
+async def test_what_was_read_is_not_read_again(following: Following, tmp_path: Path) -> None:
+    """A large file that grows by a line costs a line, not the file."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(numbered("a", 50_000))
+    following.report(path)
+    async with aclosing(following.follower.chunks()) as chunks:
+        lines = 0
+        while lines < 50_000:
+            lines += len(await next_of(chunks))
+        before = bytes_read()
+        with path.open("ab") as file:
+            file.write(b'{"b":1}\n')
+        following.report(path)
+        last = await next_of(chunks)
+
+    assert last == [("s.jsonl", b'{"b":1}')]
+    assert bytes_read() - before < path.stat().st_size / 4
+
+
+def bytes_read() -> int:
+    """By this process, from anything."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
 async def test_a_line_waits_for_its_newline(following: Following, tmp_path: Path) -> None:
     """Half a line, cut inside a character, gives nothing until the rest is there."""
     path, text = tmp_path / "s.jsonl", '{"text":"é"}\n'.encode()

@@ -328,6 +328,17 @@ def test_a_task_notification_is_no_prompt() -> None:
     assert [one.trigger for one in only(TurnStart, events)] == ["machine"]
 
 
+def test_sessions_side_by_side_keep_their_calls() -> None:
+    """A hook belongs to the session that it names, whichever was heard of last."""
+    one, other = {"session_id": "one"}, {"session_id": "other"}
+    starts = [hook("SessionStart", source="startup", **each) for each in (one, other)]
+    begun = [tool_hook("PreToolUse", f"call of {name}", session_id=name) for name in ("one", "other")]
+    done = [tool_hook("PostToolUse", f"call of {name}", session_id=name, tool_response={}) for name in ("one", "other")]
+    ends = only(ToolCallEnd, spooled(*starts, *begun, *done))
+
+    assert [(end.call_id, end.session.id) for end in ends] == [("call of one", "one"), ("call of other", "other")]
+
+
 def test_a_hook_knows_how_long_a_call_took() -> None:
     """Without the wait for a permission."""
     done = tool_hook("PostToolUse", tool_response={"stdout": "a", "stderr": "b"}, duration_ms=20)

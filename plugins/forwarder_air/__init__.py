@@ -1,0 +1,1 @@
+"""AIr, a server that watches coding agents: as a destination (`sink`) and in its place (`receive`)."""
