@@ -10,7 +10,7 @@ from forwarder import Batch, ConfigError, Rejected
 from forwarder_prometheus.exposition import need_library
 from forwarder_prometheus.totals import Changes, Limits, Totals
 
-SLICE_EVENTS = 256  # counted between two turns of the loop: a few milliseconds
+SLICE_EVENTS = 64  # counted between two turns of the loop: a few milliseconds
 
 
 def new_totals(max_series: int, max_series_per_metric: int) -> Totals:

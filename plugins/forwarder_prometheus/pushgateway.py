@@ -45,6 +45,9 @@ from forwarder_prometheus.remembering import notes_of, recall
 from forwarder_prometheus.totals import Changes, Totals
 
 ASK_AGAIN_SECONDS = 600.0  # after which metrics that were disputed are pushed again: whoever disputed them may be gone
+# After which the same is pushed again though nothing happened: a gateway that was restarted has forgotten it, sessions
+# that were silent for too long go, and an alert on `push_time_seconds` tells an idle machine from one that is off.
+REFRESH_SECONDS = 300.0
 INSTANCE = "instance"  # the note of the group that was pushed last
 
 _log = structlog.get_logger("forwarder_prometheus")
@@ -80,8 +83,10 @@ class Pushgateway(Sink):
     _headers: dict[str, str] = field(init=False, repr=False)
     _client: Client = field(init=False, repr=False)
     _totals: Totals = field(init=False, repr=False)
+    _turn: asyncio.Lock = field(init=False, repr=False)
     _changes: Changes | None = field(init=False, repr=False, default=None)
     _pushed: str | None = field(init=False, repr=False, default=None)  # the instance whose group is on the gateway
+    _is_settled: bool = field(init=False, repr=False, default=False)  # the gateway has what the totals say
     _disputed: set[str] = field(init=False, repr=False, default_factory=set[str])
     _disputed_since: float = field(init=False, repr=False, default=0.0)
 
@@ -101,6 +106,7 @@ class Pushgateway(Sink):
         instance = noted.pop(INSTANCE, None)
         self._pushed = instance.decode() if instance is not None else None
         self._changes = None
+        self._is_settled = False
         self._disputed = set()
         recall(self._totals, noted)
 
@@ -112,7 +118,7 @@ class Pushgateway(Sink):
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
-        """Hold one connection open; at the end delete the group, if that is asked for."""
+        """Hold one connection open, and the group fresh; at the end delete it, if that is asked for."""
         warn_if_exposed(self._url, has_secret="Authorization" in self._headers, verify=self.verify)
         async with connect(
             url=self.url,
@@ -121,24 +127,43 @@ class Pushgateway(Sink):
             tls=Tls(self.ca_file, self.client_cert, self.client_key, self.verify),
             timeout_seconds=self.timeout_seconds,
         ) as self._client:
-            yield
+            self._turn = asyncio.Lock()
+            refreshing = asyncio.create_task(self._refresh())
+            try:
+                yield
+            finally:
+                refreshing.cancel()
+                await asyncio.wait([refreshing])
             if self.delete_at_stop and self._pushed is not None:
-                try:
-                    await self._delete(self._pushed)
-                except DeliveryError as error:
-                    _log.warning(f"the group of this machine stays on the gateway: {error}")
+                await self._delete_at_end(self._pushed)
 
     async def send(self, batch: Batch) -> None:
         """Push what all series are with this batch. It counts once that is taken: a batch that comes again is new."""
         changes, rejection = await counted(self._totals, batch, self.clock.now().timestamp())
         instance = self._instance_of(batch)
-        if self._pushed not in (None, instance):
-            await self._delete(self._pushed)  # the machine has another name; its counters go on under that
-        await self._push(changes, instance)
-        self._totals.apply(changes)
-        self._changes, self._pushed = changes, instance
+        async with self._turn:
+            self._is_settled = False
+            if self._pushed is not None and self._pushed != instance:
+                await self._delete(self._pushed)  # the machine has another name; its counters go on under that
+            await self._push(changes, instance)
+            self._totals.apply(changes)
+            self._changes, self._pushed, self._is_settled = changes, instance, True
         if rejection:
             raise rejection
+
+    async def _refresh(self) -> None:
+        """Push again now and then; not while a batch is in doubt: the gateway may have it, and no counter may fall."""
+        while True:
+            await self.clock.sleep(REFRESH_SECONDS)
+            async with self._turn:
+                if self._is_settled and self._pushed is not None:
+                    await self._push_again(self._pushed)
+
+    async def _push_again(self, instance: str) -> None:
+        try:
+            await self._push(Changes(self._totals, self.clock.now().timestamp()), instance)
+        except Unavailable as error:  # the next batch is retried until it is taken, so nothing waits for this one
+            _log.warning(f"the metrics could not be refreshed: {error}")
 
     def _instance_of(self, batch: Batch) -> str:
         """As events name the machine: a pseudonym, where the user asked for that."""
@@ -166,6 +191,12 @@ class Pushgateway(Sink):
         answer = await self._client.request("DELETE", group_path(self.job, instance))
         if not 200 <= answer.status < 300:
             raise self._failure(answer)
+
+    async def _delete_at_end(self, instance: str) -> None:
+        try:
+            await self._delete(instance)
+        except DeliveryError as error:
+            _log.warning(f"the group of this machine stays on the gateway: {error}")
 
     def _failure(self, answer: HttpAnswer) -> DeliveryError:
         """What the gateway said, without our credentials."""

@@ -53,7 +53,9 @@ Value = Total | Newest | Spread
 
 def label_value(text: str) -> str:
     """What may stand in a label: one line that can be shown, not empty, not long."""
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in text.strip())
+    shown = text.strip()
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else "\ufffd" for char in shown)
     if len(shown) > MAX_LABEL_CHARS:
         return shown[: MAX_LABEL_CHARS - 1] + "…"
     return shown or EMPTY

@@ -20,7 +20,17 @@ from forwarder_prometheus.totals import Limits, Totals
 
 from forwarder import Secret, Unavailable
 from forwarder.testing import ManualClock
-from tests.plugins.prometheus.peers import Server, complaints, free_port, need, prometheus, pushgateway, shown, until
+from tests.plugins.prometheus.peers import (
+    REQUIRED,
+    Server,
+    complaints,
+    free_port,
+    need,
+    prometheus,
+    pushgateway,
+    shown,
+    until,
+)
 from tests.plugins.prometheus.telling import NOW, batch, event, page, tool_call
 from tests.process.machine import Event, Machine
 from tests.test_measures import LEAST, MORE
@@ -302,6 +312,17 @@ async def test_the_checker_accepts_every_metric_that_we_name() -> None:
     assert await complaints(rendered(series, "text")) == (
         "pi_compaction_summary_length metric name should not include type 'summary'\nexit status 3"
     )
+
+
+def test_a_missing_server_is_a_failure_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere it is a skip that says what to install; CI must not pass for want of it."""
+    monkeypatch.delenv(REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="Debian: prometheus"):
+        need("no-such-server")
+    monkeypatch.setenv(REQUIRED, "1")
+
+    with pytest.raises(pytest.fail.Exception, match="not installed: no-such-server"):
+        need("no-such-server")
 
 
 async def test_label_bombs_are_taken_by_gateway_and_checker(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from forwarder_prometheus.gateway import disputed, group_path
-from forwarder_prometheus.pushgateway import ASK_AGAIN_SECONDS, Pushgateway
+from forwarder_prometheus.pushgateway import ASK_AGAIN_SECONDS, REFRESH_SECONDS, Pushgateway
 from structlog.testing import capture_logs
 
 from forwarder import ConfigError, Secret, Unavailable
 from forwarder.testing import ManualClock
 from tests.http_peer import HttpPeer, Reply
-from tests.plugins.prometheus.telling import batch, event, page, tool_call
+from tests.plugins.prometheus.telling import batch, event, page, state, tool_call
 
 INCONSISTENT = "pushed metrics are invalid or inconsistent with existing metrics: "
 CALLS = 'agent_tool_calls_total{agent="acme",outcome="ok",tool="bash"}'
@@ -114,6 +114,39 @@ async def test_a_gateway_that_is_away_at_the_end_delays_nothing(peer: HttpPeer) 
     assert "stays on the gateway" in logs[0]["event"]
 
 
+async def test_an_idle_machine_pushes_now_and_then(peer: HttpPeer) -> None:
+    """A gateway that was restarted has forgotten the group, and sessions that fell silent have to leave it."""
+    sink, clock = made(peer)
+    async with sink.lifespan():
+        await sink.send(batch(tool_call(1), state(2, "working")))
+        await clock.asleep()
+        clock.advance(REFRESH_SECONDS)
+        await peer.wait_for(2)
+        await clock.asleep()
+        clock.advance(16 * 3600)
+        await peer.wait_for(3)
+
+    first, second, third = pages(peer)
+    assert first == second == {CALLS: 1, 'agent_sessions{agent="acme",state="working"}': 1}
+    assert third == {CALLS: 1}
+
+
+async def test_a_batch_in_doubt_is_not_taken_back(peer: HttpPeer) -> None:
+    """Its push may have arrived although the answer did not: what is older must not come after it."""
+    peer.script(Reply(), Reply(trouble="reset_after_body"))
+    sink, clock = made(peer)
+    async with sink.lifespan():
+        await sink.send(batch(tool_call(1)))
+        with pytest.raises(Unavailable):
+            await sink.send(batch(tool_call(2)))
+        await clock.asleep()
+        clock.advance(REFRESH_SECONDS)
+        await clock.asleep()
+        await sink.send(batch(tool_call(2)))
+
+    assert [one[CALLS] for one in pages(peer)] == [1, 2, 2]
+
+
 @pytest.mark.parametrize("status", [200, 202])
 async def test_success_acknowledges(peer: HttpPeer, status: int) -> None:
     """Gateways before 1.0 answer 202."""
@@ -187,7 +220,8 @@ async def test_a_metric_that_was_left_out_comes_back_whole(peer: HttpPeer) -> No
         clock.advance(ASK_AGAIN_SECONDS)
         await sink.send(batch(tool_call(3)))
 
-    assert pages(peer) == [{}, {}, {CALLS: 3}]
+    found = pages(peer)
+    assert (found[:2], found[-1]) == ([{}, {}], {CALLS: 3})
 
 
 async def test_a_refusal_that_names_no_metric_of_ours_is_none_of_these(peer: HttpPeer) -> None:
