@@ -76,12 +76,12 @@ class Changes:
                 self._add(measure, time)
         self._tell(event, [one for one in found if one.combine != "last"], time)
 
-    def forget_silent(self) -> None:
-        """Drop the sessions that were not heard of for long, and those beyond what can be kept."""
+    def forget_silent(self, most: int = MAX_SESSIONS) -> None:
+        """Drop the sessions that were not heard of for long, and all but the `most` that were heard of last."""
         known = {**self._totals.sessions, **self.sessions}
         by_age = sorted(((one.heard, name) for name, one in known.items() if one is not None), reverse=True)
         for place, (heard, name) in enumerate(by_age):
-            if place >= MAX_SESSIONS or heard < self._now - SILENT_SECONDS:
+            if place >= most or heard < self._now - SILENT_SECONDS:
                 self.sessions[name] = None
 
     def snapshot(self) -> dict[Key, float | Spread]:

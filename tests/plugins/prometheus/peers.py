@@ -58,12 +58,16 @@ class Server:
     async def delete(self, path: str) -> httpx.Response:
         return await self._client.delete(self.url + path)
 
-    async def metrics(self) -> dict[str, float]:
-        """The page of metrics; nothing while nobody answers."""
+    def beside(self, port: int) -> Server:
+        """Another one of this machine."""
+        return Server(f"http://127.0.0.1:{port}", self._client)
+
+    async def metrics(self) -> dict[str, float] | None:
+        """The page of metrics; None while nobody answers."""
         try:
             answer = await self.get("/metrics")
         except httpx.TransportError:
-            return {}
+            return None
         return page(answer.content)
 
     async def query(self, promql: str) -> dict[str, float]:

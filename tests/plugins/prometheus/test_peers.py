@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[1] / "codex" / "samples"
 RECORDED = ("compaction-A", "multitool-A")
+CUTS = (0.24, 0.5, 0.925, 0.945)  # of the longest recording: inside of lines, with calls in every other piece
 KINDS = ("input", "cached_input", "cache_write", "output", "reasoning")
 # The password "right", as the gateway keeps it.
 USERS = 'basic_auth_users: {me: "$2b$04$lcf4cqBplSf2qlv5W4V8yefZTPF55o76mEEWrxUKKR0u9eHz8c5oC"}\n'
@@ -59,7 +61,7 @@ def rollouts() -> list[Path]:
 def sinks(gateway: Server, port: int) -> str:
     return (
         f'[sinks.push]\nuse = "pushgateway"\nurl = "{gateway.url}"\nbatch_wait_seconds = 0.1\n'
-        f'[sinks.scrape]\nuse = "prometheus"\nlisten = "127.0.0.1:{port}"\n'
+        f'[sinks.scrape]\nuse = "prometheus"\nlisten = "127.0.0.1:{port}"\nbatch_wait_seconds = 0.1\n'
     )
 
 
@@ -140,72 +142,87 @@ async def test_pushed_and_scraped_values_equal_the_events(machine: Machine, tmp_
                 return all(one == expected for one in found.values())
 
             await until(is_stored, lambda: shown({"expected": expected, **found}))
-            pages = (await gateway.get("/metrics")).content, (await asked(port)).encode()
-            said = [await complaints(one) for one in pages]
+            pages = [await one.get("/metrics") for one in (gateway, gateway.beside(port))]
+            said = [await complaints(one.content) for one in pages]
 
     assert len(expected) >= 15
     assert said == ["", ""]
 
 
-async def asked(port: int) -> str:
-    async with asyncio.timeout(10):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        answer = (await reader.read()).decode()
-        writer.close()
-    head, _, body = answer.partition("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 200"), answer
-    return body
+class Looking:
+    """What gateway and page have shown, and which counters fell there from one look to the next."""
+
+    def __init__(self, *servers: Server) -> None:
+        self.servers = servers
+        self.shown: list[dict[str, float]] = [{} for _ in servers]
+        self.falls: list[str] = []
+
+    async def look(self) -> list[dict[str, float]]:
+        for number, server in enumerate(self.servers):
+            found = await server.metrics()
+            if found is None:
+                continue  # nobody is there
+            now, before = counters(found), self.shown[number]
+            self.falls += [name for name, value in before.items() if now.get(name, 0) < value]
+            self.shown[number] = now
+        return self.shown
+
+    async def news(self) -> None:
+        """Return when both show more than before."""
+        before = [sum(one.values()) for one in self.shown]
+
+        async def is_more() -> bool:
+            return all(sum(now.values()) > was for now, was in zip(await self.look(), before, strict=True))
+
+        await until(is_more, lambda: shown(self.shown))
 
 
 async def test_kills_and_copies_move_no_counter(machine: Machine, tmp_path: Path) -> None:
     """SIGKILL in the middle of lines, batches and pushes, then a copy of what was read: the totals are those of the
-    events, at the gateway, where none falls in between, and on the page. A replay is refused.
+    events, at the gateway and on the page, where none ever falls. A replay is refused.
     """
     random, port = Random(5), free_port()
-    content = b"".join(path.read_bytes() for path in rollouts()[:1])
-    rollout = machine.home / "sessions" / rollouts()[0].name
+    content = rollouts()[-1].read_bytes()
+    rollout = machine.home / "sessions" / rollouts()[-1].name
     rollout.parent.mkdir()
-    falls: list[str] = []
+    cuts = [0, *(int(len(content) * part) for part in CUTS), len(content)]
+    pieces = iter([content[start:end] for start, end in pairwise(cuts)])
     async with pushgateway(tmp_path) as gateway:
         machine.configure(sinks(gateway, port))
-        at, before = 0, dict[str, float]()
-        for _ in range(3):
+        looking = Looking(gateway, gateway.beside(port))
+        for _ in range(2):
             process = await machine.started()
-            await machine.until((machine.state / "journal.sqlite3").exists, "it is at work", process=process)
-            at += random.randrange(len(content) // 4)
-            rollout.write_bytes(content[:at])
-            await asyncio.sleep(random.uniform(0.05, 0.5))
+            append(rollout, next(pieces))
+            await looking.news()
+            append(rollout, next(pieces))
+            await asyncio.sleep(random.uniform(0, 0.2))
             process.kill()
             await process.wait()
-            now = counters(await gateway.metrics())
-            falls += [name for name, value in before.items() if now.get(name, 0) < value]
-            before = now
-        rollout.write_bytes(content)
         async with machine.running() as process:
+            append(rollout, next(pieces))
             await machine.until(machine.is_read, "everything is read", process=process)
-            reread = rollout.parent / "copy" / rollout.name
-            reread.parent.mkdir()
-            reread.write_bytes(content)
-            await machine.until(lambda: machine.has_read(reread), "the copy is read", process=process)
+            copy = rollout.parent / "copy" / rollout.name
+            copy.parent.mkdir()
+            append(copy, content)
+            await machine.until(lambda: machine.has_read(copy), "the copy is read", process=process)
             expected = facts(machine.journalled())
-            found: list[dict[str, float]] = []
 
             async def is_right() -> bool:
-                found[:] = [
-                    _added(counters(await gateway.metrics())),
-                    _added(counters(page((await asked(port)).encode()))),
-                ]
-                return all(one == expected for one in found)
+                return all(added(one) == expected for one in await looking.look())
 
-            await until(is_right, lambda: shown([expected, *found]))
-            status, said = await machine.said("replay", "--to", "scrape", str(rollout))
+            await until(is_right, lambda: shown([expected, *map(added, looking.shown)]))
+        status, said = await machine.said("replay", "--to", "scrape", str(rollout))
 
-    assert falls == []
+    assert looking.falls == []
     assert (status, "this sink counts" in said) == (2, True)
 
 
-def _added(found: dict[str, float]) -> dict[str, float]:
+def append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def added(found: dict[str, float]) -> dict[str, float]:
     """The facts of a page, as `facts` names them."""
     names = {
         "agent_tokens_total": "tokens",
@@ -235,8 +252,10 @@ def made(gateway: Server, **options: Any) -> tuple[Pushgateway, ManualClock]:
     return sink, clock
 
 
-def pushed(found: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in found.items() if name.startswith("agent_") and 'job="forwarder"' in name}
+def pushed(found: dict[str, float] | None) -> dict[str, float]:
+    return {
+        name: value for name, value in (found or {}).items() if name.startswith("agent_") and 'job="forwarder"' in name
+    }
 
 
 GROUP = 'instance="desk",job="forwarder",outcome="ok",tool="bash"'

@@ -230,6 +230,27 @@ async def test_a_session_that_never_ends_is_forgotten(counting: Counting) -> Non
     assert len([key for key in counting.notes if key.startswith("session")]) == 1
 
 
+async def test_an_end_by_a_coarse_clock_stands(counting: Counting) -> None:
+    """A hook's clock without fractions tells the end up to a second before what preceded it."""
+    await counting.take(
+        event(1, "session_end", reason="exit", time="2026-11-21T01:00:09.000Z"),
+        state(2, "idle", time="2026-11-21T01:00:09.400Z"),
+    )
+
+    assert counting.page() == {'agent_sessions_ended_total{agent="acme",reason="exit"}': 1}
+
+
+async def test_sessions_have_a_limit(counting: Counting) -> None:
+    """Whoever invents sessions by the thousand takes no more room than that; the newest stay."""
+    times = [f"2026-11-21T01:00:00.{number:03}Z" for number in range(4)]
+    await counting.take(*(state(number, "idle", session_id=f"s{number}", time=at) for number, at in enumerate(times)))
+    changes = Changes(counting.totals, NOW)
+    changes.forget_silent(most=3)
+
+    assert list(changes.sessions.values()) == [None]
+    assert counting.totals.sessions[next(iter(changes.sessions))].heard == NOW - HOUR
+
+
 async def test_history_makes_nobody_live(counting: Counting) -> None:
     """A backfill of last month, or a clock of 1970, counts, but nobody waits for an answer there."""
     await counting.take(
