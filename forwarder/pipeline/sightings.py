@@ -23,6 +23,7 @@ from forwarder.events import (
     ToolUsage,
     TurnStart,
 )
+from forwarder.instruments import Metric
 from forwarder.journal import Said, SessionRow, merged, told
 from forwarder.pipeline.fields import SESSION_NAMES
 from forwarder.source import well_formed
@@ -34,6 +35,8 @@ _TELLING: dict[type[Event], str] = {
     kind: str(kind.__struct_config__.tag)
     for kind in (SessionStart, SessionEnd, SessionState, TurnStart, TokenUsage, ModelChange)
 }
+
+_NO_SIGNS: frozenset[type[Event]] = frozenset({ToolUsage, Metric})
 
 
 class Sightings:
@@ -48,8 +51,8 @@ class Sightings:
         self._model: str | None = None
 
     def see(self, event: Event) -> None:
-        """Take note of an event. A line of a log of helpers is no sign that an agent is at work."""
-        if type(event) is ToolUsage:
+        """Take note of an event. What helpers and programs tell of themselves is no sign that an agent is at work."""
+        if type(event) in _NO_SIGNS:
             return
         session = event.session
         if session is not self._session and session != self._session:

@@ -81,6 +81,9 @@ def test_the_commented_options_are_right_too(tmp_path: Path, monkeypatch: pytest
     assert settings.host == "workstation"
     assert [rule["id"] for rule in settings.rules.rules] == ["acme-token"]
     assert make_sink(settings.sinks["team"])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".pi" / "daemon").mkdir(parents=True)
+    (tmp_path / ".pi" / "daemon" / "config.json").write_text("{}")
     receivers = {name: make_receiver(one) for name, one in settings.receivers.items()}
     assert len(places_to_be(settings, receivers)) == len(receivers) + 1
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from forwarder import (
     Event,
+    Metric,
     ModelChange,
     Record,
     Session,
@@ -128,6 +129,14 @@ def test_a_line_of_a_log_of_helpers_is_no_session() -> None:
     """A script that ran is no agent that may wait for somebody."""
     line = ToolUsage(kind="script", name="sync", scope="global", status="started", **at(5))
     [row] = seen((line,), (SessionState(state="idle", **at(2)), line))
+
+    assert row.last == NOON.timestamp() + 2
+
+
+def test_a_metric_that_somebody_posts_is_no_session() -> None:
+    """Its session is what a label says, if there is one."""
+    metric = Metric(name="runs", kind="counter", op="increment", value=1.0, labels={}, **at(5))
+    [row] = seen((metric,), (SessionState(state="idle", **at(2)), metric))
 
     assert row.last == NOON.timestamp() + 2
 

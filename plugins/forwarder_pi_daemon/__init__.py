@@ -1,0 +1,1 @@
+"""Metrics that agents post to pi-daemon, and pi-daemon as a place to post them to."""

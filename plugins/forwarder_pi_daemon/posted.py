@@ -1,0 +1,148 @@
+"""What one posted metric says, checked: names, labels, values and times."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from forwarder_pi_daemon.refusals import invalid, not_ingested
+from forwarder_pi_daemon.settings import parted
+
+Kind = Literal["counter", "gauge", "histogram", "summary"]
+Op = Literal["increment", "set", "delta", "observe"]
+Labels = tuple[tuple[str, str], ...]  # sorted by name
+
+OPS: Mapping[Kind, tuple[Op, ...]] = {
+    "counter": ("increment",),
+    "gauge": ("set", "delta"),
+    "histogram": ("observe",),
+    "summary": ("observe",),
+}
+ALL_OPS: tuple[Op, ...] = ("increment", "set", "delta", "observe")
+RESERVED_LABEL = {"histogram": "le", "summary": "quantile"}  # the exposition's own
+
+LONGEST_NAME = 200  # characters of a metric's or a label's name; those of the extension have at most 30
+LONGEST_VALUE = 1000  # characters of a label's value: an id or a path, not a text
+LATEST_MS = 253402300799999  # the end of the year 9999, after which no calendar here goes on
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL_NAME = re.compile(r"[a-zA-Z0-9_]+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Milliseconds = Annotated[float, Meta(ge=0, le=LATEST_MS)]
+
+
+class Posted(Struct):
+    """One metric as it is posted. All four values are known of every type, so that a wrong one can be named."""
+
+    name: str
+    type: Kind
+    labels: dict[str, str] | UnsetType = UNSET
+    timestamp: Milliseconds | UnsetType = UNSET
+    increment: float | UnsetType = UNSET
+    set: float | UnsetType = UNSET
+    delta: float | UnsetType = UNSET
+    observe: float | UnsetType = UNSET
+
+
+class Observation(NamedTuple):
+    """One metric that can be counted. `told` are its labels as they came, `labels` such as they may be kept.
+
+    `time` is None where the client told none.
+    """
+
+    name: str
+    kind: Kind
+    op: Op
+    value: float
+    told: dict[str, str]
+    labels: Labels
+    time: datetime | None
+
+
+def observation(metric: object, clean: Callable[[str], str]) -> Observation:
+    """What a metric says; `clean` makes a text such as it may be kept. Raises `Problem`."""
+    try:
+        posted = msgspec.convert(metric, Posted)
+    except msgspec.ValidationError as error:
+        problem, field = parted(error)
+        raise invalid(f"{field or 'the metric'}: {problem}", field=field) from error
+    _check_name(posted.name, clean)
+    op, value = _value(posted)
+    told = _labels(posted, clean)
+    kept = tuple(sorted((label, clean(text)) for label, text in told.items()))
+    time = None if posted.timestamp is UNSET else _EPOCH + timedelta(milliseconds=posted.timestamp)
+    return Observation(posted.name, posted.type, op, value, told, kept, time)
+
+
+def name_of(metric: object) -> str:
+    """The name of a metric that may be anything, for the list of those that were refused."""
+    name = metric.get("name") if isinstance(metric, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return name[:LONGEST_NAME] if isinstance(name, str) else ""
+
+
+def _check_name(name: str, clean: Callable[[str], str]) -> None:
+    if len(name) > LONGEST_NAME:
+        raise not_ingested(f"name has {len(name)} characters, more than {LONGEST_NAME}", field="name")
+    if not _NAME.fullmatch(name):
+        raise invalid("name wants letters, digits, _ and :, and no digit at its beginning", field="name")
+    if clean(name) != name:
+        raise invalid("name holds a secret", field="name")
+
+
+def _value(posted: Posted) -> tuple[Op, float]:
+    allowed = OPS[posted.type]
+    told: list[Op] = [op for op in ALL_OPS if _of(posted, op) is not UNSET]
+    if foreign := [op for op in told if op not in allowed]:
+        raise invalid(f"a {posted.type} takes {' or '.join(allowed)}, not {foreign[0]}", field=foreign[0])
+    if len(told) > 1:
+        raise invalid("a gauge takes set or delta, not both", field="delta")
+    if not told and posted.type != "counter":
+        raise invalid(f"a {posted.type} wants {' or '.join(allowed)}", field=allowed[0])
+    if not told:
+        return "increment", 1.0
+    op, value = told[0], _of(posted, told[0])
+    assert value is not UNSET
+    if not math.isfinite(value):  # JSON has no word for it, but for numbers that are too large
+        raise invalid(f"{op} wants a finite number", field=op)
+    if op == "increment" and value < 0:
+        raise invalid("a counter never falls: increment wants 0 or more", field=op)
+    return op, value
+
+
+def _of(posted: Posted, op: Op) -> float | UnsetType:
+    value: float | UnsetType = getattr(posted, op)
+    return value
+
+
+def _labels(posted: Posted, clean: Callable[[str], str]) -> dict[str, str]:
+    """The labels under names that can be exposed: one that begins with a digit gets an underscore before it."""
+    if posted.labels is UNSET:
+        return {}
+    labels: dict[str, str] = {}
+    for name, value in posted.labels.items():
+        _check_label(name, value, posted.type)
+        shown = f"_{name}" if name[0].isdigit() else name
+        if shown in labels or clean(shown) != shown:
+            raise invalid(f"two labels would be {shown}" if shown in labels else "a label's name holds a secret")
+        labels[shown] = value
+    return labels
+
+
+def _check_label(name: str, value: str, kind: Kind) -> None:
+    if len(name) > LONGEST_NAME:
+        raise not_ingested(f"a label's name has {len(name)} characters, more than {LONGEST_NAME}", field="labels")
+    if not _LABEL_NAME.fullmatch(name):
+        raise invalid("a label's name wants letters, digits and _", field="labels")
+    if name.startswith("__") or name == RESERVED_LABEL.get(kind):
+        raise invalid(f"the label {name} is reserved for Prometheus itself", field=f"labels.{name}")
+    if len(value) > LONGEST_VALUE:
+        raise not_ingested(
+            f"the label {name} has {len(value)} characters, more than {LONGEST_VALUE}", field=f"labels.{name}"
+        )
