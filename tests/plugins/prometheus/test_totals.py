@@ -12,11 +12,22 @@ from forwarder_prometheus.exposition import rendered
 from forwarder_prometheus.remembering import notes_of, recall
 from forwarder_prometheus.series import MAX_LABEL_CHARS
 from forwarder_prometheus.totals import Changes, Limits, Totals
+from msgspec import msgpack
 
 from forwarder import Rejected
+from forwarder.pipeline.redaction import Redactor
+from forwarder.pipeline.rules import Rules
 from tests.plugins.prometheus.telling import NOW, batch, event, page, state, tool_call
+from tests.test_measures import LEAST, MORE
+from tests.test_measures import event as one_of
 
 HOUR = 3600.0
+# As broad as rules for secrets come: a word, then whatever stands like a value behind it.
+BROAD = rb"""[[rules]]
+id = "broad"
+regex = '''(?i)(?:key|secret|token|auth)[\w .-]{0,20}["']?[\s]{0,3}(?:=|>|:|,)[\s"'=]{0,5}([\w.=-]{6,150})'''
+keywords = ["key", "secret", "token", "auth"]
+"""
 
 
 class Counting:
@@ -112,10 +123,31 @@ async def test_only_changed_series_are_noted(counting: Counting) -> None:
 async def test_a_note_that_cannot_be_read_costs_one_series(counting: Counting) -> None:
     """An older release finds what a newer one noted, and goes on with the rest."""
     await counting.take(tool_call(1), event(2, "prompt"))
-    counting.notes["series new"] = b'{"type":"Quantum"}'
+    counting.notes["series new"] = msgpack.encode({"type": "Quantum"})
     counting.restart()
 
     assert len(counting.page()) == 2
+
+
+@pytest.mark.parametrize("rules", [Rules.load_builtin(), Rules.from_toml(BROAD, origin="broad")], ids=["ours", "broad"])
+async def test_no_note_looks_like_a_secret(counting: Counting, rules: Rules) -> None:
+    """The journal forgets notes in which it finds one: a series whose name says `tokens` would begin anew each time."""
+    words = ("get_token", "api-key", "auth login", "claude-sonnet-4-5-20250929", "mcp__vault__read_secret")
+    told = [
+        one_of(kind, **MORE.get(kind, {}), agent=agent, session_id=f"{kind} {agent}")
+        for kind in LEAST
+        for agent in ("claude-code", "pi", "secrets-agent")
+    ]
+    calls = [tool_call(number, f"{word}{number:03}") for number, word in enumerate(words * 40)]
+    usage = {"input_tokens": 9, "cached_input_tokens": 1, "output_tokens": 1}
+    spent = [event(900 + number, "token_usage", model=word, **usage) for number, word in enumerate(words)]
+    await counting.take(*told, *calls, *spent)
+    redactor = Redactor(rules)
+
+    assert len(counting.notes) > 200
+    assert [
+        key for key, body in counting.notes.items() if redactor.has_secret(f"{key}\n{body.decode(errors='replace')}")
+    ] == []
 
 
 async def test_above_the_limit_of_a_metric_labels_become_other(counting: Counting) -> None:
