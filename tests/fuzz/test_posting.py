@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from random import Random
@@ -15,7 +16,8 @@ from tests.fuzz.posting import TOKEN, Receivers
 
 pytestmark = pytest.mark.slow
 
-SOME = 100  # odd values for each receiver; `make fuzz` sends all of them
+TAKEN = frozenset({200, 201, 202, 204, 409})  # the last says that it was before
+SOME = 80  # odd values for each receiver; `make fuzz` sends all of them
 
 
 @pytest.fixture
@@ -26,10 +28,11 @@ async def receivers(tmp_path: Path) -> AsyncGenerator[Receivers]:
 
 async def test_the_receivers_do_what_their_description_says(receivers: Receivers) -> None:
     """What it allows is taken, answers are those it tells of, and nothing else that is sent is an error of ours."""
-    rounds = [await receivers.round(name, examples=12, seed=1) for name in receivers.ports]
+    each = [receivers.round(name, examples=6, seed=1, phases="fuzzing") for name in receivers.ports]
+    rounds = await asyncio.gather(*each)
 
     assert [one.problem for one in rounds if one.problem] == []
-    assert all(one.answers.total() > 30 for one in rounds), rounds
+    assert all(one.answers.total() > 15 for one in rounds), rounds
 
 
 async def test_no_odd_request_is_an_error_of_ours(receivers: Receivers) -> None:
@@ -40,7 +43,7 @@ async def test_no_odd_request_is_an_error_of_ours(receivers: Receivers) -> None:
         values = [one for target in found for one in odd_values(target)]
         odd: list[Odd] = [*Random(1).sample(values, SOME), *odd_frames(found[0])]
         wrong += [f"{name}: {one}" for one in await receivers.misanswered(port, odd)]
-        good = [Odd(f"good {one.path}", one.request(one.raw), frozenset({200, 201, 202, 204})) for one in found]
+        good = [Odd(f"good {one.path}", one.request(one.raw), TAKEN) for one in found]
         wrong += [f"{name}: {one}" for one in await receivers.misanswered(port, good)]
     kinds = json_schema()["$defs"]
     events = receivers.machine.journalled()
