@@ -29,13 +29,13 @@ def _session_start(telling: Telling) -> Iterator[Event]:
     """The session is the fact: clients tell its start again after a restart, under another id."""
     told = telling.told
     told.skip("agent", "cwd")
-    if model := told.text("model"):
+    if model := told.name("model"):
         telling.reading.new_model(telling.post, model)
     yield SessionStart(
         key=(telling.post.session_id,),
         reason="startup",
         model=model,
-        provider=told.text("provider"),
+        provider=told.name("provider"),
         **telling.envelope,
     )
 
@@ -62,8 +62,8 @@ def _index(told: Told) -> str | None:
 
 def _agent_start(telling: Telling) -> Iterator[Event]:
     """Told before each answer, so mostly of a model that is known."""
-    provider = telling.told.text("provider")
-    if model := telling.told.text("model"):
+    provider = telling.told.name("provider")
+    if model := telling.told.name("model"):
         is_new, previous = telling.reading.new_model(telling.post, model)
         if is_new:
             yield ModelChange(model=model, previous_model=previous, provider=provider, **telling.place)
@@ -71,15 +71,15 @@ def _agent_start(telling: Telling) -> Iterator[Event]:
 
 def _model_change(telling: Telling) -> Iterator[Event]:
     told = telling.told
-    model = told.text("newModel")
+    model = told.name("newModel")
     if model is None:
         return
     telling.reading.new_model(telling.post, model)
     yield ModelChange(
         model=model,
-        previous_model=told.text("previousModel"),
-        provider=told.text("newProvider"),
-        trigger=told.text("source"),
+        previous_model=told.name("previousModel"),
+        provider=told.name("newProvider"),
+        trigger=told.name("source"),
         **telling.place,
     )
 
@@ -124,12 +124,12 @@ def _context_breakdown(telling: Telling) -> Iterator[Event]:
 
 
 def _segment(told: Told) -> ContextSegment | None:
-    category = told.text("category")
+    category = told.name("category")
     if category is None:
         return None
     return ContextSegment(
         category=category,
-        label=told.text("label"),
+        label=told.name("label"),
         estimated_tokens=told.count("estimatedTokens"),
         chars=told.count("charCount"),
     )

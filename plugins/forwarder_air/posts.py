@@ -50,14 +50,14 @@ class Posts:
     def read(self, value: object) -> Post:
         """Raises `Unfit`."""
         fields = _object(value)
-        kind = _name(fields, "type")
+        kind = name_of(fields, "type")
         if "timestamp" not in fields or fields["timestamp"] is None:
             lost = "SqliteError: NOT NULL constraint failed: sessions.start_time"
             raise Unfit("timestamp is missing: milliseconds since 1970", air=lost)
         time = _moment(fields["timestamp"])
         if time is None:
             raise Unfit("timestamp wants milliseconds since 1970, or ISO 8601")
-        session_id = _name(fields, "sessionId")
+        session_id = name_of(fields, "sessionId")
         check_needs(kind, fields)
         return Post(self._id(fields), kind, session_id, time, fields)
 
@@ -75,7 +75,7 @@ class Posts:
 
     def _id(self, fields: Mapping[str, object]) -> str:
         if fields.get("id") is not None:
-            return _name(fields, "id")
+            return name_of(fields, "id")
         digest = digest_of(fields)
         self._seen[digest] += 1
         return digest if self._seen[digest] == 1 else f"{digest}-{self._seen[digest]}"
@@ -103,8 +103,8 @@ def _plain(value: object) -> bytes:
         raise Unfit("the event is nested too deeply") from error
 
 
-def _name(fields: Mapping[str, object], name: str) -> str:
-    """A text that is not empty, or a number as AIr takes it too."""
+def name_of(fields: Mapping[str, object], name: str) -> str:
+    """A text that is not empty, or a number as AIr takes it too. Raises `Unfit`."""
     value = fields.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)

@@ -35,10 +35,10 @@ SEVERITIES: Mapping[str, Literal["info", "warning", "critical"]] = {
 def _mcp_request(telling: Telling) -> Iterator[Event]:
     told = telling.told
     yield McpRequest(
-        method=told.text("method") or UNKNOWN,
-        tool_name=told.text("toolName"),
-        resource_uri=told.text("resourceUri"),
-        server_name=told.text("serverName"),
+        method=told.name("method") or UNKNOWN,
+        tool_name=told.name("toolName"),
+        resource_uri=told.name("resourceUri"),
+        server_name=told.name("serverName"),
         input_size_bytes=told.count("inputSizeBytes"),
         input_preview=told.text("inputPreview"),
         **telling.place,
@@ -48,10 +48,10 @@ def _mcp_request(telling: Telling) -> Iterator[Event]:
 def _mcp_response(telling: Telling) -> Iterator[Event]:
     told = telling.told
     yield McpResponse(
-        method=told.text("method") or UNKNOWN,
-        tool_name=told.text("toolName"),
-        resource_uri=told.text("resourceUri"),
-        server_name=told.text("serverName"),
+        method=told.name("method") or UNKNOWN,
+        tool_name=told.name("toolName"),
+        resource_uri=told.name("resourceUri"),
+        server_name=told.name("serverName"),
         duration_ms=told.milliseconds("durationMs"),
         output_size_bytes=told.count("outputSizeBytes"),
         output_preview=told.text("outputPreview"),
@@ -66,7 +66,7 @@ def _retrieval(telling: Telling) -> Iterator[Event]:
     sizes = told.counts("chunkSizes")
     total = told.count("totalChunkTokens")
     yield RagRetrieval(
-        source=told.text("source") or UNKNOWN,
+        source=told.name("source") or UNKNOWN,
         query=told.text("query"),
         result_count=told.count("resultCount"),
         top_score=told.number("topScore"),
@@ -81,8 +81,8 @@ def _retrieval(telling: Telling) -> Iterator[Event]:
 def _embedding(telling: Telling) -> Iterator[Event]:
     told = telling.told
     yield RagEmbedding(
-        source=told.text("source") or UNKNOWN,
-        model=told.text("model"),
+        source=told.name("source") or UNKNOWN,
+        model=told.name("model"),
         input_tokens=told.count("inputTokens"),
         duration_ms=told.milliseconds("durationMs"),
         dimensions=told.count("dimensions"),
@@ -94,7 +94,7 @@ def _embedding(telling: Telling) -> Iterator[Event]:
 def _index(telling: Telling) -> Iterator[Event]:
     told = telling.told
     yield RagIndex(
-        source=told.text("source") or UNKNOWN,
+        source=told.name("source") or UNKNOWN,
         document_count=told.count("documentCount"),
         total_tokens=told.count("totalTokens"),
         duration_ms=told.milliseconds("durationMs"),
@@ -106,8 +106,8 @@ def _index(telling: Telling) -> Iterator[Event]:
 def _custom(telling: Telling) -> Iterator[Event]:
     told = telling.told
     yield Custom(
-        provider=told.text("provider") or UNKNOWN,
-        event_name=told.text("eventName") or UNKNOWN,
+        provider=told.name("provider") or UNKNOWN,
+        event_name=told.name("eventName") or UNKNOWN,
         data=told.json("data"),
         duration_ms=told.milliseconds("durationMs"),
         is_error=told.flag("isError"),
@@ -122,19 +122,19 @@ def _latency(telling: Telling) -> Iterator[Event]:
     if total is None:
         return
     yield Latency(
-        operation=told.text("operation") or UNKNOWN,
+        operation=told.name("operation") or UNKNOWN,
         total_ms=total,
         ttft_ms=told.number("ttftMs"),
         phases=told.tables("phases", _phase),
-        model=told.text("model"),
-        provider=told.text("provider"),
-        percentile=told.text("percentile"),
+        model=told.name("model"),
+        provider=told.name("provider"),
+        percentile=told.name("percentile"),
         **telling.place,
     )
 
 
 def _phase(told: Told) -> Phase | None:
-    name, duration = told.text("name"), told.number("durationMs")
+    name, duration = told.name("name"), told.number("durationMs")
     return None if name is None or duration is None else Phase(name=name, duration_ms=duration)
 
 
@@ -142,8 +142,8 @@ def _output_eval(telling: Telling) -> Iterator[Event]:
     told, metrics = telling.told, telling.told.table("metrics")
     yield OutputEval(
         turn_index=told.count("turnIndex"),
-        model=told.text("model"),
-        provider=told.text("provider"),
+        model=told.name("model"),
+        provider=told.name("provider"),
         metrics=OutputMetrics(
             response_tokens=metrics.count("responseTokens"),
             tool_call_count=metrics.count("toolCallCount"),
@@ -155,7 +155,7 @@ def _output_eval(telling: Telling) -> Iterator[Event]:
             cache_hit_rate=metrics.number("cacheHitRate"),
         ),
         user_rating=told.number("userRating"),
-        tags=told.texts("tags"),
+        tags=told.names("tags"),
         **telling.place,
     )
 
@@ -163,11 +163,11 @@ def _output_eval(telling: Telling) -> Iterator[Event]:
 def _prompt_rating(telling: Telling) -> Iterator[Event]:
     told, metrics = telling.told, telling.told.table("metrics")
     yield PromptRating(
-        prompt_hash=told.text("promptHash") or UNKNOWN,
-        variant=told.text("variant"),
-        category=told.text("category"),
-        model=told.text("model"),
-        provider=told.text("provider"),
+        prompt_hash=told.name("promptHash") or UNKNOWN,
+        variant=told.name("variant"),
+        category=told.name("category"),
+        model=told.name("model"),
+        provider=told.name("provider"),
         metrics=PromptMetrics(
             goal_achieved=metrics.flag("goalAchieved"),
             turns_to_complete=metrics.count("turnsToComplete"),
@@ -190,9 +190,9 @@ def _drift(telling: Telling) -> Iterator[Event]:
     if baseline is None or current is None or deviation is None or direction is None or severity is None:
         return  # kept as it is
     yield Drift(
-        metric=told.text("metric") or UNKNOWN,
-        model=told.text("model"),
-        provider=told.text("provider"),
+        metric=told.name("metric") or UNKNOWN,
+        model=told.name("model"),
+        provider=told.name("provider"),
         baseline=baseline,
         current=current,
         deviation_percent=deviation,

@@ -16,7 +16,7 @@ from forwarder import Accept, Answer, Event, Receiver, Refused, Request, Route, 
 from forwarder_air import shapes
 from forwarder_air.answers import Words, body_of, no_route, partly_taken, refused, taken
 from forwarder_air.facts import facts
-from forwarder_air.posts import Post, Posts, Unfit, digest_of
+from forwarder_air.posts import Post, Posts, Unfit, digest_of, name_of
 from forwarder_air.providers import Providers
 from forwarder_air.recent import Recent
 from forwarder_air.sessions import Reading, Sessions
@@ -24,7 +24,7 @@ from forwarder_air.sessions import Reading, Sessions
 MAX_BODY_BYTES = 16 << 20  # AIr's server takes 1 MiB, and frames of 100 MiB
 PATIENCE_SECONDS = 1.0  # between two attempts to keep a frame, whose sender cannot be told to come again
 POSTED = ("/api/ingest", "/api/ingest/batch")
-EVENTS_AT_ONCE = 200  # then other requests get their turn: about 2 ms
+EVENTS_AT_ONCE = 50  # then other requests get their turn: about 3 ms
 OTHER_METHODS = ("GET", "PUT", "PATCH", "DELETE")
 BY_SINK = "per sink"  # there is no one level of redaction
 FEATURES = (
@@ -106,8 +106,7 @@ class Air(Receiver):
         told = {name: value for name, value in body.items() if value is not None}
         if kind == "rag_embedding":
             told = self._providers.defaults(source) | told
-        session = told.get("sessionId")
-        session_id = session if isinstance(session, str) and session else f"rag-{source}"
+        session_id = name_of(told, "sessionId") if told.get("sessionId") else f"rag-{source}"
         await self._take([Posts().read_undated(kind, told, session_id=session_id, came=request.time)], accept)
         return taken()
 
@@ -200,7 +199,6 @@ def _fields(body: Any) -> Mapping[str, object]:
 
 
 def _named(body: Mapping[str, object], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(body.get(name), str) or not body[name]:
         raise Unfit(f"{name} is required", air=f"{name} is required")
-    return value
+    return name_of(body, name)

@@ -85,11 +85,11 @@ class Reading:
         if post.type == "cost":
             told = Told(post.fields)
             if total := told.money("totalCost"):
-                self._spent[post.session_id, post.time, told.text("model")] = total
+                self._spent[post.session_id, post.time, told.name("model")] = total
         if post.type == "session_start":
             told = Told(post.fields)
-            agent = told.text("agent") or DEFAULT_AGENT
-            known = {"agent": agent if _NAME.fullmatch(agent) else AIR, "cwd": told.text("cwd") or ""}
+            agent = told.name("agent") or DEFAULT_AGENT
+            known = {"agent": agent if _NAME.fullmatch(agent) else AIR, "cwd": told.name("cwd") or ""}
             self._set(post.session_id, msgspec.structs.replace(self._get(post.session_id), **known))
 
     def session(self, post: Post) -> Session:

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 import msgspec
 
 LARGEST = float(1 << 53)  # JavaScript's numbers are exact up to here
+LONGEST_NAME = 1_000  # characters; names of models, tools and folders have fewer
 LONGEST_MS = 10 * 366 * 86_400_000.0  # what lasted longer than ten years is no duration
 PLACES = Decimal("1e-9")  # of a currency; what JavaScript writes beyond that is the noise of binary fractions
 
@@ -34,7 +35,12 @@ class Told:
             self._left.pop(name, None)
 
     def text(self, name: str) -> str | None:
+        """What people and models wrote."""
         return self._taken(name, lambda value: value if isinstance(value, str) else None) or None
+
+    def name(self, name: str) -> str | None:
+        """A text that stays at every level of redaction, so it may not be long: what is longer is no name."""
+        return self._taken(name, _name) or None
 
     def one_of(self, name: str, values: Mapping[str, T]) -> T | None:
         return self._taken(name, lambda value: values.get(value) if isinstance(value, str) else None)
@@ -67,8 +73,8 @@ class Told:
     def counts(self, name: str) -> list[int] | None:
         return self._taken(name, lambda value: _list_of(value, _count))
 
-    def texts(self, name: str) -> list[str] | None:
-        return self._taken(name, lambda value: _list_of(value, lambda one: one if isinstance(one, str) else None))
+    def names(self, name: str) -> list[str] | None:
+        return self._taken(name, lambda value: _list_of(value, _name))
 
     def table(self, name: str) -> Told:
         """The fields of an object; none of what is no object. What they do not take is left over here."""
@@ -103,6 +109,10 @@ def number(value: object) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300:
         return float(value)
     return None
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= LONGEST_NAME else None
 
 
 def _count(value: object) -> int | None:

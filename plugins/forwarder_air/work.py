@@ -57,7 +57,7 @@ class Call(TypedDict):
 
 def _call(telling: Telling) -> Call:
     """The key is the call's: AIr's watcher ends one call twice, and tells all of them again after a restart."""
-    call_id, tool = telling.told.text("toolCallId") or telling.post.id, telling.told.text("toolName") or UNKNOWN
+    call_id, tool = telling.told.name("toolCallId") or telling.post.id, telling.told.name("toolName") or UNKNOWN
     kind: ToolKind = "mcp" if tool.startswith("mcp__") else KINDS.get(tool.lower(), "other")
     return Call(key=(telling.post.session_id, call_id), call_id=call_id, tool=tool, tool_kind=kind)
 
@@ -126,12 +126,12 @@ def _token_usage(telling: Telling) -> Iterator[Event]:
     total, cached = told.count("totalTokens"), read or 0
     has_cache = telling.post.session_id.startswith(CODEX) and total == fresh + out and cached <= fresh
     all_input = fresh if has_cache else fresh + cached + (written or 0)
-    model = told.text("model")
+    model = told.name("model")
     spent = cost.money("total") or telling.reading.spent(telling.post, model)
     cost.skip("total", "input", "output", "cacheRead", "cacheWrite")
     yield TokenUsage(
         model=model,
-        provider=told.text("provider"),
+        provider=told.name("provider"),
         input_tokens=all_input,
         cached_input_tokens=cached,
         cache_write_tokens=written,
@@ -150,8 +150,8 @@ def _cost(telling: Telling) -> Iterator[Event]:
     if total is None:
         return
     yield Cost(
-        model=told.text("model"),
-        provider=told.text("provider"),
+        model=told.name("model"),
+        provider=told.name("provider"),
         input_cost=told.money("inputCost"),
         output_cost=told.money("outputCost"),
         cache_read_cost=told.money("cacheReadCost"),
@@ -160,7 +160,7 @@ def _cost(telling: Telling) -> Iterator[Event]:
         cumulative_cost=told.money("cumulativeCost"),
         budget_limit=told.money("budgetLimit"),
         budget_exceeded=told.flag("budgetExceeded"),
-        currency=told.text("currency") or CURRENCY,
+        currency=told.name("currency") or CURRENCY,
         **telling.place,
     )
 

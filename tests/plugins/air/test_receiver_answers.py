@@ -363,6 +363,18 @@ async def test_text_that_no_utf_8_can_hold_is_mended(honest: Posted, body: bytes
     assert one.error_message == text
 
 
+async def test_a_preflight_is_answered_for_pages_that_are_named() -> None:
+    """And for nobody else; AIr says yes to all of them."""
+    page = "https://page.example"
+    async with receiving(Air(), cors_origins=[page]) as posted:
+        named = await exchange(posted.port, request("OPTIONS", ONE, Origin=page))
+        other = await exchange(posted.port, request("OPTIONS", ONE, Origin="https://other.example"))
+
+    assert (named.status, named.headers["access-control-allow-origin"]) == (204, page)
+    assert "POST" in named.headers["access-control-allow-methods"]
+    assert (other.status, "access-control-allow-origin" in other.headers) == (403, False)
+
+
 async def test_an_event_without_an_id_is_known_by_its_words(honest: Posted) -> None:
     """Posted again it is the same; two of equal words in one request are two."""
     nameless = event("latency", id=...)
@@ -428,6 +440,20 @@ async def test_what_is_said_of_an_index_is_an_object(honest: Posted, path: str, 
     answer = await post(honest, f"/api/{path}", body)
 
     assert both(answer) == (400, {"ok": False, "error": "the body wants an object"})
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("rag/index", {"source": "s" * 501}),
+        ("rag/index", {"source": "kb", "sessionId": "s" * 501}),
+        ("rag/index", {"source": "kb", "sessionId": {"a": 1}}),
+        ("providers/rag", {"name": "n" * 501}),
+    ],
+)
+async def test_a_name_of_an_index_is_no_text(honest: Posted, path: str, body: dict[str, Any]) -> None:
+    """It becomes part of the session's id, which is kept whole."""
+    assert (await post(honest, f"/api/{path}", body)).status == 400
 
 
 async def test_a_bad_time_of_an_index_is_refused(honest: Posted) -> None:

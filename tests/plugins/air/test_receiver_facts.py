@@ -295,6 +295,17 @@ def test_extra_fields_and_fields_of_another_kind_are_kept() -> None:
     assert rest(events) == {"traceId": "t1", "durationMs": "5 ms"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"), [("mcp_request", "serverName"), ("latency", "operation"), ("cost", "model")]
+)
+def test_a_name_that_is_too_long_is_content(kind: str, field: str) -> None:
+    """Names stay at every level of redaction: nobody shall pass a text by under such a field."""
+    events = told(event(kind, **{field: "x" * 1001}))
+
+    assert [tag_of(type(one)) for one in events if "xxx" in str(named(one))] == ["custom"]
+    assert rest(events) == {field: "x" * 1001}
+
+
 def test_an_extra_field_of_an_object_is_kept() -> None:
     """In its place; the known rest of the object is told already."""
     metrics = FIELDS["output_eval"]["metrics"] | {"mood": "good"}
