@@ -17,7 +17,8 @@ Notes = Mapping[str, bytes | None]
 """What a plugin must still know after a restart, by key; None forgets the key. The journal keeps it in small rows.
 
 A note holds no content: what identifies a thing, counts and sums. A key that comes from outside is to be hashed. A note
-in which the redaction rules find a secret is forgotten, and logged as a bug of its plugin.
+in which the redaction rules find a secret is forgotten, and logged as a bug of its plugin; in MessagePack there are no
+quotes and colons that would make two words look like a password and its name.
 """
 
 NO_NOTES: Notes = MappingProxyType({})
