@@ -16,6 +16,7 @@ from benchmarks.fleet import fleet
 from benchmarks.hook import hook
 from benchmarks.live import idle, latency
 from benchmarks.memory import memory
+from benchmarks.posts import posts
 from benchmarks.redact import redact
 from benchmarks.seen import seen
 from benchmarks.start import start
@@ -26,7 +27,7 @@ from benchmarks.track import track
 def main() -> None:
     """Run the named cases, or all of them, one after the other."""
     parser = argparse.ArgumentParser(description="Measure forwarder on seeded corpora.")
-    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "track", "fleet", "redact"]
+    names = ["throughput", "latency", "idle", "memory", "start", "seen", "hook", "track", "fleet", "redact", "posts"]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, interleaved (default 5)")
     parser.add_argument("--megabytes", type=int, default=200, help="size of a corpus (default 200)")
@@ -45,6 +46,7 @@ def main() -> None:
         "track": track,
         "redact": lambda: redact(megabytes=min(chosen.megabytes, 10), rounds=chosen.rounds),
         "fleet": fleet,
+        "posts": posts,
     }
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, {sys.platform}")
     for name in chosen.cases or names:
