@@ -39,7 +39,7 @@ from forwarder.http import (
 )
 from forwarder_prometheus.counting import counted, new_totals
 from forwarder_prometheus.exposition import CONTENT_TYPES, rendered
-from forwarder_prometheus.gateway import disputed, group_path
+from forwarder_prometheus.gateway import disputed, group_path, said
 from forwarder_prometheus.metrics import HELP
 from forwarder_prometheus.remembering import notes_of, recall
 from forwarder_prometheus.totals import Changes, Totals
@@ -182,8 +182,8 @@ class Pushgateway(Sink):
         if answer.status == 400 and (new := (disputed(answer.text) & HELP.keys()) - self._disputed):
             self._disputed |= new
             self._disputed_since = self.clock.monotonic()
-            names = ", ".join(sorted(new))
-            raise Unavailable(f"{self._failure(answer)}; pushed without {names}, tried again after 10 min")
+            names = ", ".join(sorted(new)[:3]) + (f" and {len(new) - 3} more" if len(new) > 3 else "")
+            raise Unavailable(f"{names} left out for 10 min: {self._failure(answer)}")
         error = self._failure(answer)
         raise Unavailable(str(error), is_refused=True) if isinstance(error, Rejected) else error
 
@@ -202,7 +202,8 @@ class Pushgateway(Sink):
         """What the gateway said, without our credentials."""
         secrets = self._headers.get("Authorization", "").split()[1:]
         secrets += [one.reveal() for one in (self.token, self.password) if one]
-        return failure(answer.without(secrets), place=place_of(self._url))
+        short = HttpAnswer(answer.status, answer.headers, said(answer.text))
+        return failure(short.without(secrets), place=place_of(self._url))
 
     def _credentials(self) -> dict[str, str]:
         if (self.username is None) != (self.password is None):

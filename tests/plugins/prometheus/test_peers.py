@@ -124,12 +124,15 @@ def counters(found: dict[str, float]) -> dict[str, float]:
 
 async def test_pushed_and_scraped_values_equal_the_events(machine: Machine, tmp_path: Path) -> None:
     """Recorded sessions through the installed command: what Prometheus answers is what the events add up to, both
-    ways, and its own checker finds nothing to say about either page.
+    ways, and its own checker finds nothing to say about either page. A metric that somebody else has in another type
+    is said in the log, and holds up no other.
     """
+    theirs = "/metrics/job/other/instance/x"
     port = free_port()
     for path in rollouts():
         shutil.copytree(path.parents[4], machine.home, dirs_exist_ok=True)
     async with pushgateway(tmp_path) as gateway:
+        await gateway.put(theirs, "# TYPE agent_secrets_found_total gauge\nagent_secrets_found_total 1\n")
         machine.configure(sinks(gateway, port))
         addresses = {"pushed": gateway.url.removeprefix("http://"), "scraped": f"127.0.0.1:{port}"}
         async with prometheus(tmp_path, **addresses) as server, machine.running() as process:
@@ -142,11 +145,15 @@ async def test_pushed_and_scraped_values_equal_the_events(machine: Machine, tmp_
                 return all(one == expected for one in found.values())
 
             await until(is_stored, lambda: shown({"expected": expected, **found}))
+            await gateway.delete(theirs)
             pages = [await one.get("/metrics") for one in (gateway, gateway.beside(port))]
             said = [await complaints(one.content) for one in pages]
 
     assert len(expected) >= 15
     assert said == ["", ""]
+    log = machine.log.read_text()
+    assert "agent_secrets_found_total left out for 10 min" in log
+    assert "is not a " in log  # GAUGE or COUNTER, whichever the gateway looks at first
 
 
 class Looking:
@@ -270,7 +277,9 @@ async def test_a_type_conflict_costs_its_metric_until_it_is_gone(tmp_path: Path)
         await gateway.put(theirs, "# TYPE agent_tool_calls_total gauge\nagent_tool_calls_total 1\n")
         sink, clock = made(gateway)
         async with sink.lifespan():
-            with pytest.raises(Unavailable, match=r"is not a GAUGE|pushed without agent_tool_calls_total") as caught:
+            with pytest.raises(
+                Unavailable, match=r"agent_tool_calls_total left out for 10 min: .* is not a (GAUGE|COUNTER)"
+            ) as caught:
                 await sink.send(batch(tool_call(1), event(2, "prompt")))
             await sink.send(batch(tool_call(1), event(2, "prompt")))
             without = pushed(await gateway.metrics())

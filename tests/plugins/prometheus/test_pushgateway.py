@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from forwarder_prometheus.gateway import disputed, group_path
+from forwarder_prometheus.gateway import disputed, group_path, said
 from forwarder_prometheus.pushgateway import ASK_AGAIN_SECONDS, REFRESH_SECONDS, Pushgateway
 from structlog.testing import capture_logs
 
@@ -200,7 +200,9 @@ async def test_a_metric_that_somebody_else_has_in_another_type_is_left_out(peer:
     peer.script(Reply(400, body=CONFLICT.encode()))
     sink, _ = made(peer)
     async with sink.lifespan():
-        with pytest.raises(Unavailable, match=r"is not a COUNTER; pushed without agent_tool_calls_total") as caught:
+        with pytest.raises(
+            Unavailable, match=r"agent_tool_calls_total left out for 10 min: .* is not a COUNTER"
+        ) as caught:
             await sink.send(batch(tool_call(1), event(2, "prompt")))
         await sink.send(batch(tool_call(1), event(2, "prompt")))
 
@@ -242,6 +244,23 @@ def test_every_form_of_a_conflict_names_its_metrics() -> None:
     other = "gathered metric family go_goroutines has type COUNTER but should have GAUGE"
 
     assert disputed(INCONSISTENT + several + other) == {"c_total", "d", "go_goroutines"}
+
+
+@pytest.mark.parametrize("end", ['" value:"x" > } is not a COUNTER', ""], ids=["whole", "cut"])
+def test_a_label_names_no_other_metric(end: str) -> None:
+    """Tools have any name; one that reads like a refusal must not cost a metric."""
+    answer = f'{INCONSISTENT}collected metric "c_total" {{ label:<value:"collected metric \\"d_total\\" {{ }} {end}'
+
+    assert disputed(answer) == {"c_total"}
+
+
+def test_the_reason_stands_where_a_log_line_is_not_cut_yet() -> None:
+    """Labels are longer than what is shown of an answer."""
+    series = "{ " + 'label:<name:"tool" value:"bash" > ' * 20 + "gauge:<value:1 > }"
+
+    assert said(f'{INCONSISTENT}collected metric "d" {series} is not a COUNTER\n') == (
+        'collected metric "d" … is not a COUNTER'
+    )
 
 
 async def test_counters_go_on_after_a_restart(peer: HttpPeer) -> None:
