@@ -65,17 +65,19 @@ class Air(Receiver):
         yield
 
     def routes(self) -> Sequence[Route | SocketRoute]:
+        operations = shapes.operations(self.answers)
         routes: list[Route | SocketRoute] = [
-            Route("POST", "/api/ingest", self._one, operation=shapes.INGEST),
-            Route("POST", "/api/ingest/batch", self._batch, operation=shapes.BATCH),
-            Route("POST", "/api/providers/rag", self._provider, operation=shapes.PROVIDER),
+            Route("POST", "/api/ingest", self._one, operation=operations["ingest"]),
+            Route("POST", "/api/ingest/batch", self._batch, operation=operations["batch"]),
+            Route("POST", "/api/providers/rag", self._provider, operation=operations["providers"]),
             Route("GET", "/api/sessions/{session}/events", self._events, operation=shapes.EVENTS),
             Route("GET", "/api/health", self._health, is_open=True, operation=shapes.HEALTH),
             Route("GET", "/api/config", self._config, operation=shapes.CONFIG),
             SocketRoute("/ws/collector", self._collector, operation=shapes.COLLECTOR),
         ]
         for name in ("retrieval", "embedding", "index"):
-            routes.append(Route("POST", f"/api/rag/{name}", partial(self._rag, f"rag_{name}"), operation=shapes.RAG))
+            handler = partial(self._rag, f"rag_{name}")
+            routes.append(Route("POST", f"/api/rag/{name}", handler, operation=operations["rag"]))
         if self.answers == "air":
             routes += [Route(method, path, _no_route) for path in POSTED for method in OTHER_METHODS]
         return routes

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Union
 from msgspec import Meta, Struct, defstruct
 
 from forwarder import Operation
+from forwarder_air.answers import Words
 from forwarder_air.facts import TYPES
 from forwarder_air.posts import LONGEST_NAME, NEEDS
 
@@ -120,10 +121,43 @@ class Config(Struct, rename="camel"):
     features: list[str]
 
 
-INGEST = Operation("Take an event", Posted, {200: Taken, 400: Problem, 415: Problem, 503: Problem})
-BATCH = Operation("Take events", list[Posted], {200: BatchTaken, 400: BatchProblem, 415: Problem, 503: Problem})
-RAG = Operation("Take what was done with an index", Rag, {200: Taken, 400: Problem, 415: Problem, 503: Problem})
-PROVIDER = Operation("Register an index", Provider, {200: ProviderTaken, 400: Problem, 415: Problem, 503: Problem})
+class Verdict(Struct, omit_defaults=True):
+    """AIr's answer to nearly everything: `ok` says whether it was taken."""
+
+    ok: bool
+    error: str = ""
+    count: int = 0
+    provider: str = ""
+
+
+class WebProblem(Struct, rename="camel", omit_defaults=True):
+    """AIr's answer to a request that it cannot read."""
+
+    status_code: int
+    error: str
+    message: str
+    code: str = ""
+
+
+def operations(words: Words) -> dict[str, Operation]:
+    """What may be posted, by the last part of its path, with the answers in these words."""
+    posted: dict[str, tuple[str, Any, Any, Any]] = {
+        "ingest": ("Take an event", Posted, Taken, Problem),
+        "batch": ("Take events", list[Posted], BatchTaken, BatchProblem),
+        "providers": ("Register an index", Provider, ProviderTaken, Problem),
+        "rag": ("Take what was done with an index", Rag, Taken, Problem),
+    }
+    if words == "air":
+        return {
+            name: Operation(summary, body, {200: Verdict} | dict.fromkeys((400, 415, 503), WebProblem))
+            for name, (summary, body, _, _) in posted.items()
+        }
+    return {
+        name: Operation(summary, body, {200: taken, 400: problem, 415: Problem, 503: Problem})
+        for name, (summary, body, taken, problem) in posted.items()
+    }
+
+
 COLLECTOR = Operation("Take one event in each message", Posted)
 EVENTS = Operation("List events of a session that were taken lately", answers={200: list[Listed]})
 HEALTH = Operation("Say that it is there", answers={200: Health})

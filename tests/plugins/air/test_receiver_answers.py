@@ -13,7 +13,10 @@ import forwarder_air
 import pytest
 from forwarder_air.receive import Air
 
-from forwarder import Custom, Event, RagEmbedding, RagIndex, RagRetrieval, Request, SessionEnd
+from forwarder import Accept, Custom, Event, RagEmbedding, RagIndex, RagRetrieval, Request, SessionEnd
+from forwarder.app.openapi import described
+from forwarder.server.address import Address
+from forwarder.server.routing import Mount, Routing
 from forwarder.testing import Posted, check_receiver, receiving
 from tests.plugins.air.samples import AT, FIELDS, event, post
 from tests.raw_http import Reply, exchange, request
@@ -559,3 +562,21 @@ def test_the_readme_names_tests_that_exist() -> None:
 
     assert set(named) - known == set()
     assert len(named) > 60
+
+
+@pytest.mark.parametrize(
+    ("answers", "names"),
+    [("honest", ["ok", "error", "count", "errors"]), ("air", ["statusCode", "error", "message", "code"])],
+)
+def test_the_description_is_of_the_answers_that_are_given(answers: Any, names: list[str]) -> None:
+    """A client that is made from it reads the right fields."""
+    mount = Mount("air", "", Air(answers=answers), accept_nothing, 1 << 20)
+    found = described({Address("127.0.0.1", 5200): Routing([mount])})
+    answer = found["paths"][BATCH]["post"]["responses"]["400"]["content"]["application/json"]["schema"]
+    shape = found["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
+
+    assert list(shape["properties"]) == names
+
+
+def accept_nothing(path: str, request: Request) -> Accept:
+    raise NotImplementedError
