@@ -129,6 +129,7 @@ async def test_a_note_that_cannot_be_read_costs_one_series(counting: Counting) -
     assert len(counting.page()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", [Rules.load_builtin(), Rules.from_toml(BROAD, origin="broad")], ids=["ours", "broad"])
 async def test_no_note_looks_like_a_secret(counting: Counting, rules: Rules) -> None:
     """The journal forgets notes in which it finds one: a series whose name says `tokens` would begin anew each time."""
