@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forwarder import Batch, Batching, Rejected, Sink, Unavailable
+from forwarder import Batch, Batching, Notes, Rejected, Sink, Unavailable
 from forwarder.delivery import Sender, list_dead_letters
 from forwarder.journal import Changes, Journal, connect_to_read
 from forwarder.testing import ManualClock
@@ -23,14 +23,21 @@ ANSWERS = ["take", "busy", "not let in", "bug", "reject", "lose the answer", "cr
 
 
 class Destination(Sink):
-    """Follows a script of answers, then takes everything; never takes the poison."""
+    """Follows a script of answers, then takes everything; never takes the poison. Notes what it has counted."""
 
     def __init__(self, script: list[str], poison: set[str], *, names_poison: bool) -> None:
         self.script = script
         self.taken: list[tuple[str, str]] = []  # batch id, event id
+        self.counted: list[str] = []  # event ids: what the process knows, which dies with it
         self.crashed = asyncio.Event()
         self._poison = poison
         self._names_poison = names_poison
+
+    def recall(self, notes: Mapping[str, bytes]) -> None:
+        self.counted = notes.get("counted", b"").decode().split()
+
+    def notes(self) -> Notes:
+        return {"counted": " ".join(self.counted).encode()}
 
     async def send(self, batch: Batch) -> None:
         answer = self.script.pop(0) if self.script else "take"
@@ -42,6 +49,7 @@ class Destination(Sink):
             await self._crash()
         if answer == "lose the answer":
             raise Unavailable("read timeout")
+        self.counted += batch.ids()
 
     def _judge(self, answer: str, batch: Batch) -> None:
         match answer:
@@ -54,6 +62,7 @@ class Destination(Sink):
             case _ if poison := self._poison.intersection(batch.ids()):
                 if self._names_poison:
                     self.taken += [(batch.id, id) for id in batch.ids() if id not in poison]
+                    self.counted += [id for id in batch.ids() if id not in poison]
                 raise Rejected("400", refused=poison if self._names_poison else ())
             case "reject" if len(batch) > 1 and batch.id not in dict(self.taken):
                 raise Rejected("413")
@@ -74,6 +83,7 @@ async def deliver(folder: Path, commits: list[list[bytes]], sink: Destination, m
         runs += 1
         opened = Journal(folder, sinks=["a"], max_bytes=1 << 30, keep_seconds=60, remember_seconds=60, clock=clock)
         async with opened as journal:
+            sink.recall(await journal.plugin_notes("a"))
             sender = Sender(
                 "a", sink, journal, clock=clock, batching=Batching(max_events=max_events + runs), random=Random(0)
             )
@@ -116,7 +126,10 @@ def test_every_event_is_delivered_once_or_a_dead_letter(
     names_poison: bool,
     max_events: int,
 ) -> None:
-    """In order, and what comes twice (a lost answer, a crash) comes in a batch with the same id."""
+    """In order, and what comes twice (a lost answer, a crash) comes in a batch with the same id.
+
+    A sink that counts in its notes has counted each once, whatever came twice.
+    """
     numbers = list(range(1, sum(sizes) + 1))
     lines = iter([event(number) for number in numbers])
     commits = [[next(lines) for _ in range(size)] for size in sizes]
@@ -129,6 +142,7 @@ def test_every_event_is_delivered_once_or_a_dead_letter(
         dead = [stored.letter.body for stored in list_dead_letters(connection)]
         connection.close()
 
+    assert sink.counted == [f"{n:032x}" for n in numbers if n not in poison]
     assert list(dict.fromkeys(id for _, id in sink.taken)) == [f"{n:032x}" for n in numbers if n not in poison]
     assert len(set(sink.taken)) == len({id for _, id in sink.taken})
     assert dead == [event(n) for n in numbers if n in poison]

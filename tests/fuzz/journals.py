@@ -30,7 +30,7 @@ from forwarder.app.status_note import NOTE
 from forwarder.app.status_text import report_lines
 from forwarder.app.why import explain, text_lines
 from forwarder.errors import ForwarderError, StateError
-from forwarder.journal import Changes, Cursor, DeadLetter, SessionRow, StreamRow
+from forwarder.journal import Changes, Cursor, DeadLetter, Noted, SessionRow, StreamRow
 from forwarder.journal.file import JournalFile
 from forwarder.journal.schema import FILE_NAME
 from tests.fuzz.target import Target, require
@@ -100,7 +100,8 @@ def _fill(journal: JournalFile, numbers: range) -> None:
         buried = [letter, refused] if number % 9 == 0 else []
         fact = b"grup" + bytes.fromhex(id_of(number))[:12]
         journal.add(Changes([line], [fact], {row.id: row}, dead_letters=buried, sessions=[session]), now=NOW)
-        journal.save_cursor("team", Cursor(number // 2, number // 2), now=NOW)
+        noted = [Noted("sinks.team (acme)", {f"series {number % 5}": b"%d" % number})]
+        journal.save_cursor("team", Cursor(number // 2, number // 2), noting=noted, now=NOW)
     journal.save_note("seen_since", b"1")
 
 
@@ -307,6 +308,7 @@ _COLUMNS = {
     "dead_letters": ("id", "time", "source", "sink", "file", "offset", "size", "reason", "body", "event", "attempts"),
     "notes": ("name", "value"),
     "acks": ("sink", "second", "acked"),
+    "plugin_notes": ("owner", "key", "body"),
     "retries": ("letter", "time"),
     "sessions": ("agent", "session_id", "last", "said", "said_at", "actor", "ended", "started", "cwd", "pid"),
     "seen": ("fact",),
