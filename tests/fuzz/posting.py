@@ -62,16 +62,14 @@ class Receivers:
     @asynccontextmanager
     async def running(cls, folder: Path) -> AsyncGenerator[Receivers]:
         """Of a machine in the folder; its only sink is an archive."""
-        ports = {name: free_port() for name in entry_points(group="forwarder.receivers").names}
+        ports = {name: free_port() for name in sorted(entry_points(group="forwarder.receivers").names)}
         own, machine = free_port(), Machine(folder)
         tables = [f'[receivers.{name}]\nlisten = "127.0.0.1:{port}"\n' for name, port in ports.items()]
         tables.append(f'[server]\nlisten = "127.0.0.1:{own}"\n')
         machine.configure(machine.archive_sink(), *(f'{table}token = "{TOKEN}"\n' for table in tables))
         async with machine.running() as process:
-            listening = f'"127.0.0.1:{own}"', f"127.0.0.1:{own} "
-            await machine.until(
-                lambda: any(one in machine.log.read_text() for one in listening), "it listens", process=process
-            )
+            is_there = f"address=127.0.0.1:{own} "  # the last to listen
+            await machine.until(lambda: is_there in machine.log.read_text(), "it listens", process=process)
             yield cls(machine, process, ports, own)
 
     async def description(self, name: str) -> dict[str, Any]:

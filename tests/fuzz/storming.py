@@ -1,7 +1,8 @@
-"""Thousands of requests to each receiver of one running forwarder: whether it answers, and how it grows."""
+"""Thousands of requests to all receivers of one running forwarder: whether it answers, and how it grows."""
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ async def storm(requests: int, *, seed: int, findings: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="forwarder-storm-") as folder:
         async with Receivers.running(Path(folder)) as receivers:
             share = -(-requests // len(receivers.ports))
-            said = [await _stormed(receivers, name, share, seed) for name in receivers.ports]
+            said = list(await asyncio.gather(*(_stormed(receivers, name, share, seed) for name in receivers.ports)))
             said += [await _oddly(receivers, name) for name in receivers.ports]
     problems = "\n".join(filter(None, said))
     if problems:
