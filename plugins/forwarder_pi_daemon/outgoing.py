@@ -38,8 +38,10 @@ class Told:
 class Teller:
     """Makes metrics of events. `names` are those that were made since the start."""
 
-    def __init__(self, sessions: Sessions, *, has_session_label: bool) -> None:
+    def __init__(self, sessions: Sessions, *, has_session_label: bool, has_posted_metrics: bool) -> None:
+        """With `has_posted_metrics` those that receivers took are posted on."""
         self._sessions = sessions
+        self._has_posted_metrics = has_posted_metrics
         self._has_session_label = has_session_label
         self.names: set[str] = set()
 
@@ -68,7 +70,8 @@ class Teller:
 
     def _of(self, event: Mapping[str, Any], now: float) -> Iterator[dict[str, Any]]:
         if event["type"] == "metric":
-            yield self._checked(_as_it_came(event))
+            if self._has_posted_metrics:
+                yield self._checked(_as_it_came(event))
             return
         found = [self._labelled(one) for one in measures(event)]
         for one in found:

@@ -80,7 +80,7 @@ class _Progress:
 @dataclass
 class PiDaemonSink(Sink):
     """Options: `daemon_url`; `token`, sent as a bearer token; `session_label`, whether series are told apart by
-    session; `timeout_seconds` of one request.
+    session; `posted_metrics`, whether metrics that receivers took are posted on; `timeout_seconds` of one request.
 
     Its own `clock` is for tests.
     """
@@ -91,6 +91,7 @@ class PiDaemonSink(Sink):
     daemon_url: str = URL
     token: Secret | None = None
     session_label: bool = False
+    posted_metrics: bool = False  # else one whose url is a receiver of its own forwarder would never come to an end
     timeout_seconds: float = 10.0
     clock: Clock = field(default_factory=SystemClock, init=False, repr=False)
     _base: SplitResult = field(init=False, repr=False)
@@ -110,7 +111,9 @@ class PiDaemonSink(Sink):
     def recall(self, notes: Mapping[str, bytes]) -> None:
         """What each session said last, for the gauges."""
         self._sessions = Sessions(notes)
-        self._teller = Teller(self._sessions, has_session_label=self.session_label)
+        self._teller = Teller(
+            self._sessions, has_session_label=self.session_label, has_posted_metrics=self.posted_metrics
+        )
         self._progress = _Progress()
 
     def notes(self) -> Notes:

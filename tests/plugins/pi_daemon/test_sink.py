@@ -212,7 +212,7 @@ async def test_a_metric_that_is_not_valid_costs_its_event(daemon: DaemonPeer, de
     """A dead letter with the daemon's words; what else is in the batch counts once."""
     events = [usage(1), call(2), metric(3, "acme_total"), call(4)]
     daemon.failing = {"acme_total": Failing("VALIDATION_ERROR")}
-    await delivery.run(to(daemon), *events)
+    await delivery.run(to(daemon, posted_metrics=True), *events)
 
     assert delivery.refused() == {f"{3:032x}": "VALIDATION_ERROR: acme_total failed"}
     assert counted(daemon.held) == counted(expected([events[0], events[1], events[3]]))
@@ -222,7 +222,7 @@ async def test_a_metric_that_is_not_valid_costs_its_event(daemon: DaemonPeer, de
 async def test_a_metric_that_is_never_taken_costs_its_event(daemon: DaemonPeer, delivery: Delivery) -> None:
     """A name too many may stay so for ever; the rest of the metrics does not wait for that."""
     daemon.failing = {"acme_total": Failing("INGESTION_ERROR")}
-    await delivery.run(to(daemon), metric(1, "acme_total"), usage(2))
+    await delivery.run(to(daemon, posted_metrics=True), metric(1, "acme_total"), usage(2))
 
     assert delivery.refused() == {f"{1:032x}": f"not taken in {MAX_ROUNDS} tries: INGESTION_ERROR: acme_total failed"}
     assert counted(daemon.held) == counted(expected([usage(2)]))
@@ -254,7 +254,7 @@ async def test_any_shape_of_failed_is_understood_or_said(
     daemon.failing = {"b_total": Failing("INTERNAL_ERROR", times=1)}
     with capture_logs() as logs:
         names = ("a_total", "b_total", "c_total", "c_total")
-        await delivery.run(to(daemon), *(metric(n, name) for n, name in enumerate(names, 1)))
+        await delivery.run(to(daemon, posted_metrics=True), *(metric(n, name) for n, name in enumerate(names, 1)))
     said = [line["event"] for line in logs if "does not say which" in line["event"]]
 
     assert sorted(one["name"] for one in daemon.held.taken) == sorted(names if is_known else {*names} - {"b_total"}) + (
@@ -267,7 +267,7 @@ async def test_a_batch_that_is_too_large_comes_in_parts(delivery: Delivery) -> N
     """Down to the event that is too large alone."""
     events = [*work(8), metric(9, "acme_total", labels={"text": "x" * 3000}), *work(8, first=10)]
     async with DaemonPeer(max_bytes=2000) as daemon:
-        await delivery.run(to(daemon), *events, max_events=100)
+        await delivery.run(to(daemon, posted_metrics=True), *events, max_events=100)
 
     assert list(delivery.refused()) == [f"{9:032x}"]
     assert counted(daemon.held) == counted(expected(one for one in events if one["type"] != "metric"))
@@ -290,7 +290,7 @@ async def test_the_token_is_shown_to_the_daemon_alone(delivery: Delivery) -> Non
 async def test_posted_metrics_pass_through(daemon: DaemonPeer, delivery: Delivery) -> None:
     """As they came to a receiver: kind, operation and labels; a label gets no digit in front."""
     await delivery.run(
-        to(daemon),
+        to(daemon, posted_metrics=True),
         metric(1, "a_total", value=2.5, labels={"9lives": "x", "model": "m"}),
         metric(2, "b", "gauge", "set", value=7),
         metric(3, "b", "gauge", "delta", value=-2),
@@ -317,18 +317,25 @@ async def test_what_a_daemon_would_refuse_is_not_sent(
     daemon: DaemonPeer, delivery: Delivery, wrong: dict[str, Any], words: str
 ) -> None:
     """It costs its event, and its neighbours nothing."""
-    await delivery.run(to(daemon), usage(1), wrong, usage(3))
+    await delivery.run(to(daemon, posted_metrics=True), usage(1), wrong, usage(3))
     (reason,) = delivery.refused().values()
 
     assert words in reason
     assert counted(daemon.held) == counted(expected([usage(1), usage(3)]))
 
 
+async def test_posted_metrics_go_no_further_unasked(daemon: DaemonPeer, delivery: Delivery) -> None:
+    """A forwarder that has the daemon's place, and this sink, would post to itself without end."""
+    await delivery.run(to(daemon), metric(1, "a_total"), usage(2))
+
+    assert {one["name"] for one in daemon.held.taken} == {"agent_tokens_total"}
+
+
 async def test_names_are_counted(daemon: DaemonPeer, delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon takes a thousand; those that it knows go on."""
     monkeypatch.setattr("forwarder_pi_daemon.outgoing.MAX_NAMES", 2)
     events = [metric(number, name) for number, name in enumerate("abcab", 1)]
-    await delivery.run(to(daemon), *events)
+    await delivery.run(to(daemon, posted_metrics=True), *events)
 
     assert list(delivery.refused()) == [f"{3:032x}"]
     assert [one["name"] for one in daemon.held.taken] == ["a", "b", "a", "b"]
@@ -489,7 +496,7 @@ def _event(posted: dict[str, Any]) -> dict[str, Any]:
 async def test_it_keeps_the_promises_of_a_sink(daemon: DaemonPeer) -> None:
     """Restarts and cancellations included; the daemon holds each metric once."""
     await check_sink(
-        lambda: PiDaemonSink(daemon_url=daemon.base, timeout_seconds=5.0),
+        lambda: PiDaemonSink(daemon_url=daemon.base, posted_metrics=True, timeout_seconds=5.0),
         Listed(daemon),
         is_idempotent=True,
         example=example,
