@@ -212,7 +212,10 @@ class Listening(ABC):
 
     @abstractmethod
     def routes(self) -> Sequence[Route | SocketRoute]:
-        """What is answered; anything else is a 404, or a 405 with the methods that are there."""
+        """What is answered; anything else is a 404, or a 405 with the methods that are there.
+
+        A route with an `operation` is one that others can find out about, and that can be tested by its description.
+        """
 
     def refuse(self, refusal: Refused) -> Answer:
         """The answer to a request that is not taken, in the plugin's own form. `Retry-After` is added to it."""
