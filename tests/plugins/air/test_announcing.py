@@ -160,6 +160,17 @@ async def test_only_the_newest_sessions_are_remembered(server: AirServer, monkey
     assert shown(server.sessions) == expected([*events, usage(60, session="s-0")])
 
 
+async def test_the_session_that_was_quiet_for_the_longest_is_forgotten(
+    server: AirServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that began first, which may be at work still."""
+    monkeypatch.setattr(announced, "MAX_SESSIONS", 2)
+    engine = Engine(server.url)
+    await engine.run(*(batch([usage(number, session=id)]) for number, id in enumerate(["a", "b", "a", "c"])))
+
+    assert set(engine.notes) == {"a", "c"}
+
+
 async def test_two_sessions_of_one_moment_stay_two(server: AirServer) -> None:
     """Ids that begin with the time differ late: AIr's collector cuts them after twelve characters."""
     ids = ["01a1fba9-5a25-7c72-b44a-a31862805cd4", "01a1fba9-5a27-7aaa-8b1e-0c9a3f6d2e11"]

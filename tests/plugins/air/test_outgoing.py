@@ -17,6 +17,10 @@ import forwarder
 from tests.plugins.air.server import AirServer
 from tests.plugins.air.telling import Engine, batch, told, usage
 
+CONTENT = {
+    "text", "input", "output", "error", "message", "description", "error_summary", "error_message", "input_preview",
+    "output_preview", "query", "metadata", "notes", "data",
+}  # fmt: skip
 COMMON = {"id", "sessionId", "timestamp", "type"}
 
 
@@ -202,6 +206,17 @@ SIMPLE: dict[Any, Any] = {str: "text", int: 3, float: 0.5, bool: True, Decimal: 
 async def test_no_event_lacks_what_air_needs(server: AirServer, kind: type[forwarder.Event], is_full: bool) -> None:
     """Every type of ours, with everything and with nothing but what it must have: AIr fails at none."""
     event = wire(kind, is_full=is_full)
+    engine = Engine(server.url)
+    await engine.run(batch([event]))
+
+    assert engine.refused == {}
+    assert event["id"] in server.stored
+
+
+@pytest.mark.parametrize("kind", forwarder.EVENT_TYPES, ids=lambda kind: kind.__name__)
+async def test_no_event_without_content_lacks_what_air_needs(server: AirServer, kind: type[forwarder.Event]) -> None:
+    """At redaction `full` a sink gets numbers, names and ids only."""
+    event = {name: value for name, value in wire(kind, is_full=True).items() if name not in CONTENT}
     engine = Engine(server.url)
     await engine.run(batch([event]))
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from forwarder_air.courier import MAX_BYTES
 from forwarder_air.sink import AirSink
 
 from forwarder import ConfigError, NotSent, Rejected, Secret
 from forwarder.testing import Destination, check_sink
 from tests.http_peer import Reply, Trouble
 from tests.plugins.air.server import AirServer
-from tests.plugins.air.telling import Engine, batch, batches, expected, life, shown, told
+from tests.plugins.air.telling import Engine, batch, batches, expected, life, shown, told, usage
 
 TROUBLES: list[Trouble] = [
     "reset_before_body", "reset_in_body", "reset_after_body", "half_answer", "wrong_length", "silence",
@@ -164,9 +163,9 @@ async def test_an_event_that_air_fails_at_costs_only_itself(server: AirServer, a
     assert shown(server.sessions) == expected(event for event in events if event is not poison)
 
 
-async def test_forty_events_that_air_fails_at_cost_only_themselves(server: AirServer) -> None:
+async def test_many_events_that_air_fails_at_cost_only_themselves(server: AirServer) -> None:
     """As many lookups."""
-    poison = [told("prompt", number, bytes=1, chars=1, sha256="0" * 16) for number in range(40)]
+    poison = [told("prompt", number, bytes=1, chars=1, sha256="0" * 16) for number in range(12)]
     server.fails_at = {event["id"] for event in poison}
     events = life()
     engine = Engine(server.url)
@@ -193,9 +192,40 @@ async def test_a_dead_letter_that_is_tried_again_counts_once(server: AirServer) 
     engine = Engine(server.url)
     await engine.run(batch(events))
     server.fails_at = set()
-    await engine.run(batch([told("notification", 90, kind="x")]), batch([events[5]]))
+    await engine.run(batch([told("notification", 90, session="s-2", kind="x")]), batch([events[5]]))
 
     assert list(engine.refused) == [events[5]["id"]]
+    assert shown(server.sessions)["s-1"] == expected(events)["s-1"]
+
+
+async def test_a_dead_letter_that_is_tried_again_at_once_counts_once(server: AirServer) -> None:
+    """By the same process, which knows what it sent since it looked."""
+    events = life()
+    engine = Engine(server.url)
+    sink = engine.sink()
+    async with sink.lifespan():
+        server.fails_at = {f"{events[5]['id']}-cost"}
+        await engine.deliver(sink, batch(events))
+        server.fails_at = set()
+        await engine.deliver(sink, batch([events[5]]))
+
+    assert shown(server.sessions) == expected(events)
+
+
+async def test_what_arrived_of_a_batch_is_not_sent_again(server: AirServer) -> None:
+    """Two requests were needed, and the second failed."""
+    one, other = life("a", turns=50), life("b", turns=100)
+    events = [*one, *other]
+    engine = Engine(server.url)
+    await engine.run(batch([*one[:5], *other[:5]]))
+    sink = engine.sink()
+    async with sink.lifespan():
+        await engine.deliver(sink, batch([usage(90, session="c")]))
+        server.script(Reply(), Reply(503))
+        await engine.deliver(sink, batch([*one[5:], *other[5:]]))
+    events.append(usage(90, session="c"))
+
+    assert len(engine.failures) == 1
     assert shown(server.sessions) == expected(events)
 
 
@@ -246,8 +276,7 @@ async def test_a_request_never_exceeds_what_air_reads(server: AirServer) -> None
 
     sizes = [len(request.body) for request in server.posts()]
     assert (engine.failures, engine.refused) == ([], {})
-    assert max(sizes) <= MAX_BYTES
-    assert max(sizes) > MAX_BYTES // 2
+    assert 500_000 < max(sizes) <= 1_048_576
 
 
 async def test_a_request_has_at_most_500_events(server: AirServer) -> None:
@@ -270,10 +299,11 @@ async def test_a_text_without_end_costs_its_end_only(server: AirServer) -> None:
 async def test_a_batch_sent_before_a_kill_is_not_counted_again(server: AirServer) -> None:
     """AIr has it, and the process that sent it did not live to note that."""
     events = life()
-    first, second = batches(events, 12)
+    first, second, third = batches(events, 7)
     engine = Engine(server.url)
-    await engine.deaf(first)
-    await engine.run(first, second)
+    await engine.run(first)
+    await engine.deaf(second)
+    await engine.run(second, third)
 
     assert shown(server.sessions) == expected(events)
 
@@ -292,9 +322,20 @@ async def test_a_replay_is_not_counted_again(server: AirServer) -> None:
     events = [*life("a"), *life("b")]
     await Engine(server.url).run(*batches(life("a"), 7))
     again = [event | {"origin": {"source": "codex", "replay": True}} for event in events]
-    await Engine(server.url).run(*batches(again, 9))
+    await Engine(server.url).run(*batches(again, 9), *batches(again, 11))
 
     assert shown(server.sessions) == expected(events)
+
+
+async def test_a_replay_of_known_sessions_is_not_counted_again(server: AirServer) -> None:
+    """Not even where the journal says that AIr knows the session, and nothing is in doubt."""
+    events = [*life("a"), *life("b")]
+    engine = Engine(server.url)
+    await engine.run(*batches(events, 7))
+    again = [event | {"origin": {"source": "codex", "replay": True}} for event in life("b")]
+    await engine.run(batch([usage(90, session="a")]), *batches(again, 9))
+
+    assert shown(server.sessions) == expected([*events, usage(90, session="a")])
 
 
 async def test_a_replay_asks_once_for_each_session(server: AirServer) -> None:
@@ -316,7 +357,7 @@ async def test_ordinary_batches_ask_nothing(server: AirServer) -> None:
 
 async def test_a_lookup_sees_all_of_a_long_session(server: AirServer) -> None:
     """A limit would hide the beginning, which would then be sent and counted again."""
-    events = life(turns=700)
+    events = life(turns=100)
     await Engine(server.url).run(*batches(events, 250))
     await Engine(server.url).run(*batches(events, 250))
 
