@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from forwarder_pi_daemon.settings import parted
 
 Kind = Literal["counter", "gauge", "histogram", "summary"]
 Op = Literal["increment", "set", "delta", "observe"]
-Labels = tuple[tuple[str, str], ...]  # sorted by name
+Labels = tuple[tuple[str, str], ...]
 
 OPS: Mapping[Kind, tuple[Op, ...]] = {
     "counter": ("increment",),
@@ -24,11 +24,11 @@ OPS: Mapping[Kind, tuple[Op, ...]] = {
     "histogram": ("observe",),
     "summary": ("observe",),
 }
-ALL_OPS: tuple[Op, ...] = ("increment", "set", "delta", "observe")
 RESERVED_LABEL = {"histogram": "le", "summary": "quantile"}  # the exposition's own
 
 LONGEST_NAME = 200  # characters of a metric's or a label's name; those of the extension have at most 30
 LONGEST_VALUE = 1000  # characters of a label's value: an id or a path, not a text
+KNOWN = 4096  # names, and sets of labels, that are remembered
 LATEST_MS = 253402300799999  # the end of the year 9999, after which no calendar here goes on
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -52,7 +52,7 @@ class Posted(Struct):
 
 
 class Observation(NamedTuple):
-    """One metric that can be counted. `told` are its labels as they came, `labels` such as they may be kept.
+    """One metric that can be counted. `told` are its labels as they came, `labels` such as they may be kept, by name.
 
     `time` is None where the client told none.
     """
@@ -66,19 +66,61 @@ class Observation(NamedTuple):
     time: datetime | None
 
 
-def observation(metric: object, clean: Callable[[str], str]) -> Observation:
-    """What a metric says; `clean` makes a text such as it may be kept. Raises `Problem`."""
-    try:
-        posted = msgspec.convert(metric, Posted)
-    except msgspec.ValidationError as error:
-        problem, field = parted(error)
-        raise invalid(f"{field or 'the metric'}: {problem}", field=field) from error
-    _check_name(posted.name, clean)
-    op, value = _value(posted)
-    told = _labels(posted, clean)
-    kept = tuple(sorted((label, clean(text)) for label, text in told.items()))
-    time = None if posted.timestamp is UNSET else _EPOCH + timedelta(milliseconds=posted.timestamp)
-    return Observation(posted.name, posted.type, op, value, told, kept, time)
+class _LabelSet(NamedTuple):
+    """Labels as they came, and, sorted by name, such as they may be kept."""
+
+    told: dict[str, str]
+    kept: Labels
+
+
+NO_LABELS = _LabelSet({}, ())
+
+
+@dataclass
+class Reader:
+    """Reads metrics. Names and labels come again and again: those that were looked at are known."""
+
+    _names: set[str] = field(default_factory=set[str])
+    _labels: dict[tuple[Kind, Labels], _LabelSet] = field(default_factory=dict[tuple[Kind, Labels], _LabelSet])
+
+    def read(self, metric: object, clean: Callable[[str], str]) -> Observation:
+        """What a metric says; `clean` makes a text such as it may be kept. Raises `Problem`."""
+        try:
+            posted = msgspec.convert(metric, Posted)
+        except msgspec.ValidationError as error:
+            problem, where = parted(error)
+            raise invalid(f"{where or 'the metric'}: {problem}", field=where) from error
+        if posted.name not in self._names:
+            self._look_at_name(posted.name, clean)
+        op, value = _value(posted)
+        labels = self._label_set(posted, clean)
+        time = None if posted.timestamp is UNSET else _EPOCH + timedelta(milliseconds=posted.timestamp)
+        return Observation(posted.name, posted.type, op, value, labels.told, labels.kept, time)
+
+    def _look_at_name(self, name: str, clean: Callable[[str], str]) -> None:
+        if len(name) > LONGEST_NAME:
+            raise not_ingested(f"name has {len(name)} characters, more than {LONGEST_NAME}", field="name")
+        if not _NAME.fullmatch(name):
+            raise invalid("name wants letters, digits, _ and :, and no digit at its beginning", field="name")
+        if clean(name) != name:
+            raise invalid("name holds a secret, or what is never shown", field="name")
+        if len(self._names) >= KNOWN:
+            self._names.clear()
+        self._names.add(name)
+
+    def _label_set(self, posted: Posted, clean: Callable[[str], str]) -> _LabelSet:
+        if posted.labels is UNSET:
+            return NO_LABELS
+        key = (posted.type, tuple(posted.labels.items()))
+        if (known := self._labels.get(key)) is not None:
+            return known
+        told = _labels(posted.labels, posted.type, clean)
+        labels = _LabelSet(told, tuple(sorted((name, clean(text)) for name, text in told.items())))
+        if len(self._labels) >= KNOWN:
+            self._labels.clear()
+        if sum(map(len, told.values())) <= LONGEST_VALUE:
+            self._labels[key] = labels
+        return labels
 
 
 def name_of(metric: object) -> str:
@@ -87,52 +129,42 @@ def name_of(metric: object) -> str:
     return name[:LONGEST_NAME] if isinstance(name, str) else ""
 
 
-def _check_name(name: str, clean: Callable[[str], str]) -> None:
-    if len(name) > LONGEST_NAME:
-        raise not_ingested(f"name has {len(name)} characters, more than {LONGEST_NAME}", field="name")
-    if not _NAME.fullmatch(name):
-        raise invalid("name wants letters, digits, _ and :, and no digit at its beginning", field="name")
-    if clean(name) != name:
-        raise invalid("name holds a secret", field="name")
-
-
 def _value(posted: Posted) -> tuple[Op, float]:
     allowed = OPS[posted.type]
-    told: list[Op] = [op for op in ALL_OPS if _of(posted, op) is not UNSET]
-    if foreign := [op for op in told if op not in allowed]:
+    told: list[tuple[Op, float]] = [(op, value) for op, value in _values(posted) if value is not UNSET]
+    if foreign := [op for op, _ in told if op not in allowed]:
         raise invalid(f"a {posted.type} takes {' or '.join(allowed)}, not {foreign[0]}", field=foreign[0])
     if len(told) > 1:
         raise invalid("a gauge takes set or delta, not both", field="delta")
     if not told and posted.type != "counter":
         raise invalid(f"a {posted.type} wants {' or '.join(allowed)}", field=allowed[0])
-    if not told:
-        return "increment", 1.0
-    op, value = told[0], _of(posted, told[0])
-    assert value is not UNSET
-    if not math.isfinite(value):  # JSON has no word for it, but for numbers that are too large
-        raise invalid(f"{op} wants a finite number", field=op)
+    op, value = told[0] if told else ("increment", 1.0)
     if op == "increment" and value < 0:
         raise invalid("a counter never falls: increment wants 0 or more", field=op)
     return op, value
 
 
-def _of(posted: Posted, op: Op) -> float | UnsetType:
-    value: float | UnsetType = getattr(posted, op)
-    return value
+def _values(posted: Posted) -> tuple[tuple[Op, float | UnsetType], ...]:
+    return (
+        ("increment", posted.increment),
+        ("set", posted.set),
+        ("delta", posted.delta),
+        ("observe", posted.observe),
+    )
 
 
-def _labels(posted: Posted, clean: Callable[[str], str]) -> dict[str, str]:
+def _labels(labels: Mapping[str, str], kind: Kind, clean: Callable[[str], str]) -> dict[str, str]:
     """The labels under names that can be exposed: one that begins with a digit gets an underscore before it."""
-    if posted.labels is UNSET:
-        return {}
-    labels: dict[str, str] = {}
-    for name, value in posted.labels.items():
-        _check_label(name, value, posted.type)
+    told: dict[str, str] = {}
+    for name, value in labels.items():
+        _check_label(name, value, kind)
         shown = f"_{name}" if name[0].isdigit() else name
-        if shown in labels or clean(shown) != shown:
-            raise invalid(f"two labels would be {shown}" if shown in labels else "a label's name holds a secret")
-        labels[shown] = value
-    return labels
+        if shown in told:
+            raise invalid(f"two labels would be {shown}", field="labels")
+        if clean(shown) != shown:
+            raise invalid("a label's name holds a secret, or what is never shown", field="labels")
+        told[shown] = value
+    return told
 
 
 def _check_label(name: str, value: str, kind: Kind) -> None:

@@ -31,7 +31,7 @@ from forwarder import (
 from forwarder_pi_daemon import shapes
 from forwarder_pi_daemon.exposition import CONTENT_TYPE, family, text_of
 from forwarder_pi_daemon.own import Own
-from forwarder_pi_daemon.posted import Observation, name_of, observation
+from forwarder_pi_daemon.posted import Observation, Reader, name_of
 from forwarder_pi_daemon.refusals import Problem, answer_to
 from forwarder_pi_daemon.requests import Identity
 from forwarder_pi_daemon.series import Limits, Registry
@@ -59,6 +59,7 @@ class PiDaemon(Receiver):
     _settings: DaemonConfig = field(init=False, repr=False)
     _taking: Taking = field(init=False, repr=False)
     _own: Own = field(init=False, repr=False)
+    _reader: Reader = field(default_factory=Reader, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.max_series < 1:
@@ -132,7 +133,7 @@ class PiDaemon(Receiver):
         )
 
     async def _post(self, request: Request, accept: Accept) -> Answer:
-        post = Post({0: observation(request.json(), accept.clean)}, {}, self.clock.now())
+        post = Post({0: self._reader.read(request.json(), accept.clean)}, {}, self.clock.now())
         await self._taking.take(post, accept)
         if post.failed:
             raise post.failed[0]
@@ -140,7 +141,7 @@ class PiDaemon(Receiver):
 
     async def _batch(self, request: Request, accept: Accept) -> Answer:
         batch = request.decode(_BATCH)
-        metrics, failed = await _checked(batch.metrics, accept.clean)
+        metrics, failed = await self._read(batch.metrics, accept.clean)
         same = None if batch.request_id is UNSET else Identity.of(batch.request_id, request.body)
         await self._taking.take(Post(metrics, failed, self.clock.now(), same), accept)
         told = [
@@ -148,6 +149,21 @@ class PiDaemon(Receiver):
             for index, problem in sorted(failed.items())
         ]
         return Answer.json(shapes.BatchResult(len(batch.metrics) - len(told), told))
+
+    async def _read(
+        self, metrics: Sequence[object], clean: Callable[[str], str]
+    ) -> tuple[dict[int, Observation], dict[int, Problem]]:
+        """What the metrics say, and what is wrong with the others, by their places."""
+        said: dict[int, Observation] = {}
+        failed: dict[int, Problem] = {}
+        for index, metric in enumerate(metrics):
+            try:
+                said[index] = self._reader.read(metric, clean)
+            except Problem as problem:
+                failed[index] = problem
+            if not (index + 1) % SLICE:
+                await asyncio.sleep(0)
+        return said, failed
 
     async def _metrics(self, _: Request, __: Accept) -> Answer:
         """In slices: thousands of series take longer than others should wait."""
@@ -209,19 +225,3 @@ class PiDaemon(Receiver):
         """The series that nobody has been silent about for too long."""
         self._taking.registry.expire(self.clock.now().timestamp())
         return self._taking.registry
-
-
-async def _checked(
-    metrics: Sequence[object], clean: Callable[[str], str]
-) -> tuple[dict[int, Observation], dict[int, Problem]]:
-    """What the metrics say, and what is wrong with the others, by their places."""
-    checked: dict[int, Observation] = {}
-    failed: dict[int, Problem] = {}
-    for index, metric in enumerate(metrics):
-        try:
-            checked[index] = observation(metric, clean)
-        except Problem as problem:
-            failed[index] = problem
-        if not (index + 1) % SLICE:
-            await asyncio.sleep(0)
-    return checked, failed

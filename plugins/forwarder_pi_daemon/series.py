@@ -6,6 +6,7 @@ A series never changes: it is replaced once what changes it is on the disk. So a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -70,10 +71,8 @@ class Series(Struct, frozen=True, array_like=True, gc=False):
         if self.kind != "histogram":
             return ()
         counts = list(self.buckets or (0,) * len(BUCKETS))
-        for number, limit in enumerate(BUCKETS):
-            if value <= limit:
-                counts[number] += 1
-                break
+        if value <= BUCKETS[-1]:
+            counts[bisect_left(BUCKETS, value)] += 1
         return tuple(counts)
 
 
@@ -136,7 +135,8 @@ class Registry:
             self._shown |= dict.fromkeys(shown_as(series.name, series.kind), series.name)
         self._series[identity] = series
         self._series.move_to_end(identity)
-        self._forgotten.pop(series.note_key, None)
+        if self._forgotten:
+            self._forgotten.pop(series.note_key, None)
 
     def expire(self, now: float) -> None:
         """Forget the series that were not told anything for too long."""

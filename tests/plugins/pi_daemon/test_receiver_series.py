@@ -32,6 +32,19 @@ async def test_a_series_without_update_disappears(tmp_path: Path) -> None:
     assert (left, anew, other.status) == (({"acme_depth": 1}, ["acme_depth"]), 1, 204)
 
 
+async def test_the_one_that_is_silent_disappears(tmp_path: Path) -> None:
+    """Also when it was told of later than the one that goes on."""
+    clock = ManualClock()
+    async with daemon(tmp_path, clock=clock) as pi:
+        await pi.tell(COUNTER)
+        await pi.tell(GAUGE)
+        clock.advance(30 * MINUTE)
+        await pi.tell(COUNTER)
+        clock.advance(30 * MINUTE)
+
+        assert await pi.samples() == {"acme_runs_total": 2}
+
+
 async def test_what_disappears_makes_room(tmp_path: Path) -> None:
     """For other names and series."""
     clock, config = ManualClock(), {"metrics": {"maxMetricNames": 1, "retentionMinutes": 1}}

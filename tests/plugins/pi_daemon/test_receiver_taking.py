@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
-from forwarder_pi_daemon.posted import observation
+from forwarder_pi_daemon.posted import Reader
 from forwarder_pi_daemon.refusals import Problem
 from forwarder_pi_daemon.requests import Identity
 from forwarder_pi_daemon.series import Limits, Registry
@@ -55,7 +55,7 @@ class Scene:
 
     def post(self, count: int = 1, id: str | None = None) -> asyncio.Task[None]:
         same = None if id is None else Identity.of(id, b"")
-        metrics = {place: observation(COUNTER, str) for place in range(count)}
+        metrics = {place: Reader().read(COUNTER, str) for place in range(count)}
         post = Post(metrics, {}, self.clock.now(), same)
         return asyncio.create_task(self.taking.take(post, self.disk))
 
@@ -169,6 +169,36 @@ async def test_a_batch_that_is_tried_for_an_hour_stays_the_same() -> None:
     assert len({keys[0] for keys in scene.disk.keys}) == 3
 
 
+async def test_a_batch_that_nobody_tries_any_more_is_forgotten() -> None:
+    """Whatever else is tried meanwhile."""
+    scene = Scene()
+    scene.disk.is_open.set()
+    for seconds, id in ((0, "r1"), (0, "r2"), (200, "r1"), (200, "r2")):
+        scene.clock.advance(seconds)
+        scene.disk.troubles.append(BUSY)
+        await outcomes(scene.post(1, id=id))
+
+    assert scene.disk.keys[0] == scene.disk.keys[2]
+    assert scene.disk.keys[1] != scene.disk.keys[3]
+
+
+async def test_a_series_that_disappears_while_it_is_told_of_stays() -> None:
+    """Somebody who looks at the page meanwhile changes nothing, here or on the disk."""
+    scene = Scene()
+    scene.disk.is_open.set()
+    await scene.post()
+    scene.disk.is_open.clear()
+    scene.clock.advance(3599)
+    second = scene.post()
+    await scene.until(2)
+    scene.clock.advance(2)
+    scene.taking.registry.expire(scene.clock.now().timestamp())
+    scene.disk.is_open.set()
+    await second
+
+    assert (scene.taking.registry.forgotten(), scene.total, scene.restarted()) == ([], 2, 2)
+
+
 async def test_a_repeat_waits_for_what_becomes_of_the_first() -> None:
     """To say "taken" before it is would lose it; if the first fails, the second is not told that it was taken."""
     scene = Scene()
@@ -223,7 +253,7 @@ async def test_a_problem_is_the_clients_own() -> None:
     """What one post has no place for concerns no other."""
     scene = Scene()
     scene.disk.is_open.set()
-    wrong = Post({0: observation(COUNTER | {"type": "gauge", "set": 1}, str)}, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    wrong = Post({0: Reader().read(COUNTER | {"type": "gauge", "set": 1}, str)}, {}, datetime(2026, 1, 1, tzinfo=UTC))
     await scene.post()
     await scene.taking.take(wrong, scene.disk)
 
