@@ -23,7 +23,6 @@ from forwarder_air.outgoing import (
 )
 
 MAX_EVENTS = 500  # a request that fails half-way is sorted out event by event (contract, 1.17)
-CENT_OF_A_MICRO = Decimal("1e-9")
 
 _to_json = json.Encoder(decimal_format="number").encode
 
@@ -107,7 +106,7 @@ def _all_of(event: Event, announced: Announced) -> Iterator[Fields]:
     known = announced.get(session) or Known()
     match event["type"]:
         case "token_usage" if event.get("cost_usd"):
-            spent = known.spent + Decimal(str(event["cost_usd"])).quantize(CENT_OF_A_MICRO)
+            spent = known.spent + Decimal(str(event["cost_usd"]))
             announced.set(session, replace(known, spent=spent))
             yield money(event, spent=float(spent))
         case "turn_end" if "duration_ms" in event:

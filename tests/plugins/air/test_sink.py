@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from forwarder_air import courier
 from forwarder_air.sink import AirSink
 
 from forwarder import ConfigError, NotSent, Rejected, Secret
@@ -344,6 +345,18 @@ async def test_a_replay_asks_once_for_each_session(server: AirServer) -> None:
     await Engine(server.url).run(*batches(events, 50))
 
     assert server.lookups == ["s-1"]
+
+
+async def test_what_was_looked_up_is_not_remembered_without_end(
+    server: AirServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay of a year would fill the memory; what was forgotten is looked up again."""
+    monkeypatch.setattr(courier, "MAX_IDS", 30)
+    events = [*life("a"), *life("b"), *life("a")]
+    await Engine(server.url).run(*batches([event | {"origin": {"replay": True}} for event in events], 20))
+
+    assert server.lookups == ["a", "b", "a"]
+    assert shown(server.sessions) == expected([*life("a"), *life("b")])
 
 
 async def test_ordinary_batches_ask_nothing(server: AirServer) -> None:
