@@ -184,8 +184,8 @@ def status(as_json: bool, **options: Any) -> None:
     """
     import msgspec
 
-    from forwarder.app.status import read_report
-    from forwarder.app.status_text import report_lines
+    from forwarder.app.looking.status import read_report
+    from forwarder.app.looking.status_text import report_lines
 
     settings = settings_of(options)
     report = read_report(settings.state_dir, max_bytes=settings.journal.max_bytes)
@@ -200,7 +200,7 @@ def status(as_json: bool, **options: Any) -> None:
 @cli.command(short_help="List sources, sinks and receivers, with options.")
 def plugins() -> None:
     """List the installed sources, sinks and receivers with their options, the broken ones with their reason."""
-    from forwarder.app.listing import plugin_lines
+    from forwarder.app.looking.listing import plugin_lines
 
     for line in plugin_lines():
         click.echo(line)
@@ -210,7 +210,7 @@ def plugins() -> None:
 @click.option("--format", "output_format", type=click.Choice(["json", "markdown"]), default="json", show_default=True)
 def schema(output_format: str) -> None:
     """Print the schema of the events."""
-    from forwarder.app.schema import json_text, markdown
+    from forwarder.app.looking.schema import json_text, markdown
 
     click.echo(json_text() if output_format == "json" else markdown(), nl=False)
 
@@ -251,7 +251,7 @@ def redact(file: Any, as_json: bool, **options: Any) -> None:
     """Show what would be removed from FILE (- is stdin), by rule, with counts and lines; never the value."""
     import msgspec
 
-    from forwarder.app.redact_file import examine, report_lines
+    from forwarder.app.looking.redact_file import examine, report_lines
 
     report = examine(file, settings_of(options))
     if as_json:

@@ -13,7 +13,7 @@ from forwarder.app.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from forwarder.app.letters import Choice
+    from forwarder.app.looking.letters import Choice
 
 as_text_or_json = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
@@ -29,7 +29,7 @@ def why(id: str, output_format: str, **options: Any) -> None:
 
     The beginning of an id is enough where only one event has it. Exit status 1 when it is not in the journal.
     """
-    from forwarder.app.why import explain, text_lines
+    from forwarder.app.looking.why import explain, text_lines
 
     found = explain(id, settings_of(options))
     _print(found, text_lines(found), output_format)
@@ -46,7 +46,7 @@ def dead_letters() -> None:
 @configured
 def list_letters(output_format: str, **options: Any) -> None:
     """List the dead letters, oldest first, and how many there are for which reason."""
-    from forwarder.app.letters import list_lines, read
+    from forwarder.app.looking.letters import list_lines, read
 
     report = read(settings_of(options).state_dir)
     _print(report, list_lines(report), output_format)
@@ -58,7 +58,7 @@ def list_letters(output_format: str, **options: Any) -> None:
 @configured
 def show(letter: int, output_format: str, **options: Any) -> None:
     """Print one dead letter with what is kept of its content: scrubbed, and cut as the level says."""
-    from forwarder.app.letters import find, show_lines
+    from forwarder.app.looking.letters import find, show_lines
 
     found = find(settings_of(options).state_dir, letter)
     _print(found, show_lines(found), output_format)
@@ -84,7 +84,7 @@ def retry(letters: tuple[int, ...], is_all: bool, sink: str | None, source: str 
 
     The running forwarder does so within seconds; without one, the next that is started.
     """
-    from forwarder.app.letters import retry as ask
+    from forwarder.app.looking.letters import retry as ask
 
     click.echo(ask(settings_of(options).state_dir, _choice(letters, is_all=is_all, sink=sink, source=source)))
 
@@ -94,13 +94,13 @@ def retry(letters: tuple[int, ...], is_all: bool, sink: str | None, source: str 
 @configured
 def drop(letters: tuple[int, ...], is_all: bool, sink: str | None, source: str | None, **options: Any) -> None:
     """Forget dead letters for good."""
-    from forwarder.app.letters import drop as forget
+    from forwarder.app.looking.letters import drop as forget
 
     click.echo(forget(settings_of(options).state_dir, _choice(letters, is_all=is_all, sink=sink, source=source)))
 
 
 def _choice(letters: tuple[int, ...], *, is_all: bool, sink: str | None, source: str | None) -> Choice:
-    from forwarder.app.letters import Choice
+    from forwarder.app.looking.letters import Choice
 
     if sum(map(bool, (letters, is_all, sink, source))) != 1:
         raise click.UsageError("say which: some IDs, --all, --sink NAME or --source NAME")
@@ -117,7 +117,7 @@ def journal() -> None:
 @configured
 def stats(output_format: str, **options: Any) -> None:
     """Print how much the journal holds, from when, of what, and how far each sink is behind."""
-    from forwarder.app.journal_stats import read_stats, stats_lines
+    from forwarder.app.looking.journal_stats import read_stats, stats_lines
 
     found = read_stats(settings_of(options))
     _print(found, stats_lines(found), output_format)
@@ -131,8 +131,8 @@ def verify(output_format: str, **options: Any) -> None:
 
     Exit status 1 when something is wrong, with each problem named. Nothing is changed.
     """
-    from forwarder.app.journal_verify import verify as check
-    from forwarder.app.journal_verify import verify_lines
+    from forwarder.app.looking.journal_verify import verify as check
+    from forwarder.app.looking.journal_verify import verify_lines
 
     found = check(settings_of(options))
     _print(found, verify_lines(found), output_format)
@@ -146,8 +146,8 @@ def verify(output_format: str, **options: Any) -> None:
 @click.option("--redaction", type=click.Choice(["full", "preview", "none"]), help="As for run.")
 def egress(sink: str, output_format: str, **options: Any) -> None:
     """Print which fields of which events leave to SINK, and what happens to each on the way."""
-    from forwarder.app.egress import examine, text_lines
     from forwarder.app.logs import set_up
+    from forwarder.app.looking.egress import examine, text_lines
 
     set_up(scrub=str, level="error", log_format="auto")  # what the events of the probe make the mapper say is no news
     found = examine(settings_of(options), sink)

@@ -11,7 +11,7 @@ import click
 from forwarder.app.cli_options import configured, moment, settings_of
 
 if TYPE_CHECKING:
-    from forwarder.app.report_tools import By
+    from forwarder.app.looking.report_tools import By
 
 
 @click.group()
@@ -45,8 +45,8 @@ def tools(*, since: datetime | None, by: By, files: tuple[Path, ...], output_for
     The success rate is that of the calls that succeeded or failed. A call that was cancelled, or whose end nobody told,
     is shown beside it. Flaky is what both succeeded and failed at the same task or in the same folder.
     """
-    from forwarder.app.report_text import csv_text, text_lines
-    from forwarder.app.report_tools import tool_report
+    from forwarder.app.looking.report_text import csv_text, text_lines
+    from forwarder.app.looking.report_tools import tool_report
 
     try:
         found = tool_report(settings_of(options), files=files, since=since, by=by)
@@ -75,7 +75,7 @@ def secrets(*, since: datetime | None, output_format: str, **options: Any) -> No
 
     A secret is known by its rule and a fingerprint that is keyed on this machine; its value is nowhere.
     """
-    from forwarder.app.report_secrets import secret_report, table_lines
+    from forwarder.app.looking.report_secrets import secret_report, table_lines
 
     found = secret_report(settings_of(options), since=since)
     if output_format == "json":

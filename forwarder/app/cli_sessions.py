@@ -37,8 +37,8 @@ def sessions(
     import shutil
     from datetime import UTC, datetime
 
-    from forwarder.app.sessions import find_sessions, json_lines
-    from forwarder.app.sessions_text import table_lines
+    from forwarder.app.looking.sessions import find_sessions, json_lines
+    from forwarder.app.looking.sessions_text import table_lines
 
     now = datetime.now(UTC)
     found = find_sessions(settings_of(options).state_dir, states=states, agents=agents, with_all=with_all, now=now)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from forwarder.app.config import Settings, from_values
-from forwarder.app.journal_stats import read_stats, stats_lines
-from forwarder.app.journal_verify import verify, verify_lines
+from forwarder.app.looking.journal_stats import read_stats, stats_lines
+from forwarder.app.looking.journal_verify import verify, verify_lines
 from forwarder.errors import JournalDamaged, StateError
 from forwarder.journal import Changes, Cursor, Journal
 from forwarder.tail.index import StreamIndex

@@ -10,7 +10,7 @@ import pytest
 from forwarder import ConfigError, MissingExtra
 from forwarder.app.access import ReceiverSettings
 from forwarder.app.config import SinkSettings, SourceSettings
-from forwarder.app.listing import plugin_lines
+from forwarder.app.looking.listing import plugin_lines
 from forwarder.app.registry import (
     RECEIVERS,
     SINKS,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from forwarder.app.demo.recording import load
-from forwarder.app.schema import json_schema
+from forwarder.app.looking.schema import json_schema
 
 KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),

@@ -19,16 +19,16 @@ from typing import Any, cast
 
 import msgspec
 
-from forwarder.app import letters
 from forwarder.app.config import Settings, from_values
-from forwarder.app.journal_stats import read_stats, stats_lines
-from forwarder.app.journal_verify import verify, verify_lines
-from forwarder.app.sessions import find_sessions, json_lines
-from forwarder.app.sessions_text import table_lines
-from forwarder.app.status import read_report
+from forwarder.app.looking import letters
+from forwarder.app.looking.journal_stats import read_stats, stats_lines
+from forwarder.app.looking.journal_verify import verify, verify_lines
+from forwarder.app.looking.sessions import find_sessions, json_lines
+from forwarder.app.looking.sessions_text import table_lines
+from forwarder.app.looking.status import read_report
+from forwarder.app.looking.status_text import report_lines
+from forwarder.app.looking.why import explain, text_lines
 from forwarder.app.status_note import NOTE
-from forwarder.app.status_text import report_lines
-from forwarder.app.why import explain, text_lines
 from forwarder.errors import ForwarderError, StateError
 from forwarder.journal import Changes, Cursor, DeadLetter, Noted, SessionRow, StreamRow
 from forwarder.journal.file import JournalFile

@@ -25,7 +25,7 @@ from forwarder_pi import Pi
 from forwarder_tool_usage.source import ToolUsageLog
 
 from forwarder import Quiet, Record, Source, Vanished
-from forwarder.app.schema import json_schema
+from forwarder.app.looking.schema import json_schema
 from forwarder.journal import Changes, StreamRow
 from forwarder.journal.file import JournalFile
 from forwarder.pipeline.encoding import Encoder

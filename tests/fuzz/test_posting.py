@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from forwarder.app.schema import json_schema
+from forwarder.app.looking.schema import json_schema
 from tests.app.test_wire_form import misfits
 from tests.fuzz.odd_requests import Odd, odd_frames, odd_values, targets
 from tests.fuzz.posting import TOKEN, Receivers

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.app.sessions import find_sessions
-from forwarder.app.status import read_report
+from forwarder.app.looking.sessions import find_sessions
+from forwarder.app.looking.status import read_report
 from forwarder.errors import JournalDamaged, StateError
 from forwarder.journal import Changes, Cursor, DeadLetter, Noted, SessionRow, StreamRow, connect_to_read, read_letters
 from forwarder.journal.file import JournalFile

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.app.schema import json_schema
+from forwarder.app.looking.schema import json_schema
 from tests.app.test_wire_form import misfits
 from tests.plugins.air.samples import FIELDS, event
 from tests.process.machine import Machine, ids

@@ -17,7 +17,7 @@ from forwarder.app.demo.recording import Demonstration, load
 from forwarder.app.demo.summary import summary_lines
 from forwarder.app.engine import run
 from forwarder.app.exits import Exit
-from forwarder.app.status import read_report
+from forwarder.app.looking.status import read_report
 from forwarder.errors import StateError
 
 LOOK_SECONDS = 0.1  # between two looks at what the journal says

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.app.redact_file import find_secrets
+from forwarder.app.looking.redact_file import find_secrets
 from forwarder.journal import connect_to_read
 from forwarder.pipeline.redaction import Redactor
 

@@ -29,7 +29,7 @@ from forwarder import (
     TurnEnd,
     UnknownRecordSeen,
 )
-from forwarder.app.schema import tag_of
+from forwarder.app.looking.schema import tag_of
 from tests.plugins.air.samples import AT, FIELDS, event, named, told
 
 TIME = datetime.fromtimestamp(AT / 1000, UTC)

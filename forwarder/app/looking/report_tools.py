@@ -13,7 +13,7 @@ import msgspec
 
 from forwarder.app.assembly import make_encoder, make_redactor, make_sources, mapper_maker
 from forwarder.app.config import Settings
-from forwarder.app.invocations import Invocation, decoded, invocations
+from forwarder.app.looking.invocations import Invocation, decoded, invocations
 from forwarder.app.remapping import portions
 from forwarder.clock import SystemClock
 from forwarder.errors import ConfigError, JournalDamaged, JournalTooNew, StateError

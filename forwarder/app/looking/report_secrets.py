@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from forwarder.app.config import Settings
-from forwarder.app.sessions_text import neutral
+from forwarder.app.looking.sessions_text import neutral
 from forwarder.delivery import Selection
 from forwarder.journal import reading
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import inf
 
-from forwarder.app.status import FileStatus, Report, SinkStatus
+from forwarder.app.looking.status import FileStatus, Report, SinkStatus
 from forwarder.app.units import show_bytes, show_seconds
 
 FILES_SHOWN = 10

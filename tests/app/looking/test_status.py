@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from forwarder.app.status import Report, read_report
+from forwarder.app.looking.status import Report, read_report
+from forwarder.app.looking.status_text import report_lines
 from forwarder.app.status_note import NOTE, Status
-from forwarder.app.status_text import report_lines
 from forwarder.clock import SystemClock
 from forwarder.delivery.retry import Circuit
 from forwarder.delivery.status import SenderStatus

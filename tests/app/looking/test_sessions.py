@@ -16,11 +16,11 @@ from click.testing import CliRunner, Result
 from forwarder.app.cli import cli
 from forwarder.app.cli_sessions import STATES
 from forwarder.app.exits import Exit
-from forwarder.app.sessions import ORDER
-from forwarder.app.sessions_text import age, table_lines
-from forwarder.app.status import read_report
+from forwarder.app.looking.sessions import ORDER
+from forwarder.app.looking.sessions_text import age, table_lines
+from forwarder.app.looking.status import read_report
+from forwarder.app.looking.status_text import report_lines
 from forwarder.app.status_note import NOTE, Status
-from forwarder.app.status_text import report_lines
 from forwarder.clock import SystemClock
 from forwarder.events import Activity, Session
 from forwarder.journal import Changes, Journal, Said, SessionRow, told

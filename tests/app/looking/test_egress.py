@@ -10,7 +10,7 @@ import pytest
 
 from forwarder.app.assembly import loosest, make_encoder, make_redactor, mapper_maker, transform_for
 from forwarder.app.config import Settings, from_values
-from forwarder.app.egress import Egress, Specimens, examine, specimen, text_lines
+from forwarder.app.looking.egress import Egress, Specimens, examine, specimen, text_lines
 from forwarder.catalogue import EVENT_TYPES
 from forwarder.clock import SystemClock
 from forwarder.errors import ConfigError

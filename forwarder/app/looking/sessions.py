@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from forwarder.app.status import life_problems, read_note, running_process
+from forwarder.app.looking.status import life_problems, read_note, running_process
 from forwarder.events import Activity
 from forwarder.journal import SessionRow, read_sessions, reading
 

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from forwarder.app.report_tools import Flaky, Group, ToolReport
-from forwarder.app.sessions_text import neutral
+from forwarder.app.looking.report_tools import Flaky, Group, ToolReport
+from forwarder.app.looking.sessions_text import neutral
 
 WIDEST = 60  # cells of a name, a folder or an error
 _HEAD = ("COUNT", "SUCCESS", "FAILED", "CANCELLED", "UNKNOWN", "AVERAGE", "P95")

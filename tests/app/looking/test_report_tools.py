@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from forwarder.app.cli import cli
 from forwarder.app.config import Settings, from_values
-from forwarder.app.invocations import Invocation, decoded, invocations
-from forwarder.app.report_text import csv_text, text_lines
-from forwarder.app.report_tools import By, ToolReport, tool_report
+from forwarder.app.looking.invocations import Invocation, decoded, invocations
+from forwarder.app.looking.report_text import csv_text, text_lines
+from forwarder.app.looking.report_tools import By, ToolReport, tool_report
 from forwarder.errors import ConfigError, JournalDamaged
 from forwarder.journal import Changes, Journal
 from forwarder.testing import ManualClock

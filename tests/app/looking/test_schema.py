@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from forwarder.app.schema import breaking_changes, json_schema, json_text, markdown
+from forwarder.app.looking.schema import breaking_changes, json_schema, json_text, markdown
 from forwarder.catalogue import EVENT_TYPES
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 RELEASED = json.loads((Path(__file__).parent / "schema-0.1.json").read_text())
 
 

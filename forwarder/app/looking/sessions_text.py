@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from forwarder.app.sessions import state_of
+from forwarder.app.looking.sessions import state_of
 from forwarder.journal import SessionRow
 
 NARROWEST = 8  # cells that are left of a column that is cut; lines of a still smaller terminal wrap

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from forwarder.app.status import running_process
+from forwarder.app.looking.status import running_process
 from forwarder.app.units import show_seconds
 from forwarder.delivery import count_dead_letters, list_dead_letters
 from forwarder.errors import ConfigError

@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from forwarder.app import redact_file
 from forwarder.app.config import load
-from forwarder.app.redact_file import Examination, examine, report_lines
+from forwarder.app.looking import redact_file
+from forwarder.app.looking.redact_file import Examination, examine, report_lines
 
 AWS = b"AKIAW5NO4GHZXSOEL25B"
 KEY = b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 64 + b"\n-----END RSA PRIVATE KEY-----\n"

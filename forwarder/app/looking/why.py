@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from forwarder.app.config import Settings, SinkSettings
-from forwarder.app.letters import event_id
-from forwarder.app.status import read_note, running_process
+from forwarder.app.looking.letters import event_id
+from forwarder.app.looking.status import read_note, running_process
 from forwarder.app.units import show_bytes
 from forwarder.delivery import Selection, SenderStatus, list_dead_letters
 from forwarder.errors import ConfigError, JournalDamaged

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from forwarder.app.config import Settings, from_values
-from forwarder.app.report_secrets import SecretReport, secret_report, table_lines
+from forwarder.app.looking.report_secrets import SecretReport, secret_report, table_lines
 from forwarder.journal import Changes, Cursor, Journal
 from forwarder.testing import ManualClock
 

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from forwarder.app.config import Settings, from_values
+from forwarder.app.looking.why import Fate, explain, text_lines
 from forwarder.app.status_note import NOTE, Status
-from forwarder.app.why import Fate, explain, text_lines
 from forwarder.errors import ConfigError, JournalDamaged
 from forwarder.journal import Changes, Cursor, DeadLetter, Journal, StreamRow, ask_again
 from forwarder.testing import ManualClock
-from tests.app.test_status import SENDER
+from tests.app.looking.test_status import SENDER
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
