@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+import forwarder_pi_daemon
 import pytest
 
 from forwarder import Metric
@@ -18,6 +20,10 @@ from tests.raw_http import Reply, exchange, request
 AUTH = {"auth": {"enabled": True, "token": "right"}}
 
 
+README = Path(forwarder_pi_daemon.__file__).with_name("README.md")
+TESTS = Path(__file__).parents[2]
+
+
 def refused(answer: Reply) -> tuple[int, str]:
     """Status and code; the form is the documented one."""
     body = answer.json()
@@ -25,6 +31,23 @@ def refused(answer: Reply) -> tuple[int, str]:
     assert body["error"]
     assert isinstance(body["details"], dict)
     return answer.status, body["code"]
+
+
+def test_every_row_of_the_readme_has_its_test() -> None:
+    """A table of promises that nobody looks at is soon a table of memories."""
+    rows = [
+        line
+        for line in README.read_text().split("## Requests")[1].split("\n## ")[0].splitlines()
+        if line.startswith("| ")
+    ]
+    rows = [row for row in rows if not row.startswith(("| request |", "| told |"))]
+    files = (*TESTS.glob("plugins/pi_daemon/test_*.py"), TESTS / "process" / "test_pi_daemon.py")
+    code = "".join(path.read_text() for path in files)
+    named = [re.findall(r"`(test_\w+)`", row) for row in rows]
+
+    assert len(rows) > 40
+    assert [row for row, names in zip(rows, named, strict=True) if not names] == []
+    assert [name for names in named for name in names if f"def {name}(" not in code] == []
 
 
 async def test_one_metric_is_answered_204(pi: Daemon) -> None:

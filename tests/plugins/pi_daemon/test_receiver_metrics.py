@@ -202,6 +202,15 @@ async def test_the_daemons_own_names_are_taken(pi: Daemon, name: str) -> None:
     assert (answer.status, answer.json()["code"]) == (400, "INGESTION_ERROR")
 
 
+@pytest.mark.parametrize("metric", [HISTOGRAM | {"observe": 1}, SUMMARY | {"observe": 1}])
+async def test_a_label_is_reserved_for_one_type(pi: Daemon, metric: dict[str, Any]) -> None:
+    """Others may have it, before and after."""
+    labels = {"labels": {"le": "1", "quantile": "2"}}
+    told = [COUNTER | labels, metric | labels, COUNTER | labels]
+
+    assert [(await pi.tell(one)).status for one in told] == [204, 400, 204]
+
+
 async def test_a_metric_has_a_few_labels(pi: Daemon) -> None:
     """`maxLabelCount`, ten by default."""
     ten = await pi.tell(COUNTER | {"labels": {f"l{number}": "x" for number in range(10)}})
