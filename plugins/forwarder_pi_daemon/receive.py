@@ -133,7 +133,8 @@ class PiDaemon(Receiver):
         )
 
     async def _post(self, request: Request, accept: Accept) -> Answer:
-        post = Post({0: self._reader.read(request.json(), accept.clean)}, {}, self.clock.now())
+        metric = self._reader.read(request.json(), accept.clean)
+        post = Post({0: metric}, {}, self.clock.now(), (request.path, request.lossy))
         await self._taking.take(post, accept)
         if post.failed:
             raise post.failed[0]
@@ -143,7 +144,8 @@ class PiDaemon(Receiver):
         batch = request.decode(_BATCH)
         metrics, failed = await self._read(batch.metrics, accept.clean)
         same = None if batch.request_id is UNSET else Identity.of(batch.request_id, request.body)
-        await self._taking.take(Post(metrics, failed, self.clock.now(), same), accept)
+        origin = (request.path, request.lossy)
+        await self._taking.take(Post(metrics, failed, self.clock.now(), origin, same), accept)
         told = [
             shapes.Failed(index, name_of(batch.metrics[index]), str(problem), problem.code)
             for index, problem in sorted(failed.items())

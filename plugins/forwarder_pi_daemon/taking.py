@@ -37,6 +37,7 @@ _log = structlog.get_logger("forwarder_pi_daemon")
 class Post:
     """One request's metrics, by their places in it. `failed` has what is wrong with the others, by theirs.
 
+    `origin` is what the events of one commit have to share: where they came, and whether their text was mended.
     `request` is there for a batch with a requestId. `time` is when it came. While it `is_open` nobody has decided about
     it; afterwards `refusal` says why it was not taken, None if it was.
     """
@@ -44,6 +45,7 @@ class Post:
     metrics: dict[int, Observation]
     failed: dict[int, Problem]
     time: datetime
+    origin: tuple[str, bool]
     request: Identity | None = None
     is_open: bool = True
     refusal: Refused | None = None
@@ -136,7 +138,7 @@ class Taking:
         group, count = list[Post](), 0
         for post in self._waiting:
             count += len(post.metrics)
-            if group and count > METRICS_AT_ONCE:
+            if group and (count > METRICS_AT_ONCE or post.origin != group[0].origin):
                 break
             group.append(post)
         del self._waiting[: len(group)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import pytest
 from forwarder_pi_daemon.posted import Reader
@@ -53,10 +52,12 @@ class Scene:
         self.taking = Taking(Registry(Limits()), self.clock)
         self.disk = Disk()
 
-    def post(self, count: int = 1, id: str | None = None) -> asyncio.Task[None]:
+    def post(
+        self, count: int = 1, *, id: str | None = None, path: str = "/a", is_lossy: bool = False
+    ) -> asyncio.Task[None]:
         same = None if id is None else Identity.of(id, b"")
         metrics = {place: Reader().read(COUNTER, str) for place in range(count)}
-        post = Post(metrics, {}, self.clock.now(), same)
+        post = Post(metrics, {}, self.clock.now(), (path, is_lossy), same)
         return asyncio.create_task(self.taking.take(post, self.disk))
 
     async def until(self, calls: int) -> None:
@@ -106,6 +107,19 @@ async def test_a_commit_has_a_limit() -> None:
     await outcomes(first, *others)
 
     assert [len(keys) for keys in scene.disk.keys] == [1, 1500, 1900]
+
+
+async def test_what_came_in_another_way_goes_by_itself() -> None:
+    """Events tell where they came, and whether their text was mended; a commit says it of all that are in it."""
+    scene = Scene()
+    first = scene.post()
+    await scene.until(1)
+    others = [scene.post(2), scene.post(3), scene.post(4, is_lossy=True), scene.post(5, path="/b"), scene.post(6)]
+    await asyncio.sleep(0)
+    scene.disk.is_open.set()
+    await outcomes(first, *others)
+
+    assert [len(keys) for keys in scene.disk.keys] == [1, 5, 4, 5, 6]
 
 
 async def test_what_waits_in_memory_has_a_limit() -> None:
@@ -253,7 +267,8 @@ async def test_a_problem_is_the_clients_own() -> None:
     """What one post has no place for concerns no other."""
     scene = Scene()
     scene.disk.is_open.set()
-    wrong = Post({0: Reader().read(COUNTER | {"type": "gauge", "set": 1}, str)}, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    gauge = Reader().read(COUNTER | {"type": "gauge", "set": 1}, str)
+    wrong = Post({0: gauge}, {}, scene.clock.now(), ("/a", False))
     await scene.post()
     await scene.taking.take(wrong, scene.disk)
 
