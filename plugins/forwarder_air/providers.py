@@ -44,7 +44,7 @@ class Providers:
     def see(self, posts: Iterable[Post], clean: Clean) -> None:
         """Count what was taken."""
         for post in posts:
-            name = post.fields.get(NAMES.get(post.type, ""))
+            name = post.fields.get(NAMES[post.type]) if post.type in NAMES else None
             if isinstance(name, str) and name:
                 kind = post.type[:3]
                 known = self._known[kind].get(name) or self._add(

@@ -50,11 +50,12 @@ VALUES: dict[str, bytes] = {
     "behind the calendar in milliseconds": b"1e17",
     "before 1970": b"-1",
     "many labels": json.dumps({f"label_{number}": str(number) for number in range(MANY)}).encode(),
-    "no label": b'{"":"","\\u0000":"x","a b":"c","__name__":"x","le":"1"}',
+    "no label": b'{"":"x","\\u0000":"x","a b":"c","__name__":"x","le":"1"}',
     "a long label": json.dumps({"x" * 50_000: "y" * 50_000}).encode(),
     "many items": b"[" + b"0," * MANY + b"0]",
     "deep": b'{"a":' * MANY + b"0" + b"}" * MANY,
 }
+MORE: dict[str, Body] = {"": "x", "\0": "x", "__proto__": {"x": "y"}, "a b": ["x"], "type ": None, "\ud800": 1.5}
 
 
 class Odd(NamedTuple):
@@ -101,6 +102,11 @@ def odd_values(target: Target) -> Iterator[Odd]:
             body = marked.replace(json.dumps(MARK).encode(), value)
             where = ".".join(map(str, place)) or "the body"
             yield Odd(f"{target.path}: {name} at {where}", target.request(body))
+
+
+def odd_fields(target: Target) -> Odd:
+    """The body with fields that nobody knows."""
+    return Odd(f"{target.path}: fields of odd names", target.request(json.dumps(_with_more(target.body)).encode()))
 
 
 def odd_frames(target: Target) -> Iterator[Odd]:
@@ -175,6 +181,13 @@ def _places(value: Body, at: Path = ()) -> Iterator[Path]:
     elif isinstance(value, list):
         for number, one in enumerate(value):
             yield from _places(one, (*at, number))
+
+
+def _with_more(value: Body) -> Body:
+    """With fields of odd names in each of its objects."""
+    if isinstance(value, dict):
+        return {**MORE, **{key: _with_more(one) for key, one in value.items()}}
+    return [_with_more(one) for one in value] if isinstance(value, list) else value
 
 
 def _replaced(value: Body, at: Path, new: str) -> Json:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.fuzz.odd_requests import odd_frames, odd_values, targets
+from tests.fuzz.odd_requests import odd_fields, odd_frames, odd_values, targets
 from tests.fuzz.posting import TOKEN, Receivers
 
 HEAD = (
@@ -56,7 +56,7 @@ async def _oddly(receivers: Receivers, name: str) -> str:
     """What was answered otherwise than it should be."""
     before, first, began = (await receivers.answers())[name], receivers.resident_bytes(), time.monotonic()
     found = targets(await receivers.description(name), TOKEN)
-    odd = [one for target in found for one in (*odd_values(target), *odd_frames(target))]
+    odd = [one for target in found for one in (*odd_values(target), odd_fields(target), *odd_frames(target))]
     wrong = await receivers.misanswered(receivers.ports[name], odd)
     answers = (await receivers.answers())[name]
     answers.subtract(before)

@@ -11,7 +11,7 @@ import pytest
 
 from forwarder.app.looking.schema import json_schema
 from tests.app.test_wire_form import misfits
-from tests.fuzz.odd_requests import Odd, odd_frames, odd_values, targets
+from tests.fuzz.odd_requests import Odd, odd_fields, odd_frames, odd_values, targets
 from tests.fuzz.posting import TOKEN, Receivers
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ async def test_no_odd_request_is_an_error_of_ours(receivers: Receivers) -> None:
     for name, port in receivers.ports.items():
         found = list(targets(await receivers.description(name), TOKEN))
         values = [one for target in found for one in odd_values(target)]
-        odd: list[Odd] = [*Random(1).sample(values, SOME), *odd_frames(found[0])]
+        odd: list[Odd] = [*Random(1).sample(values, SOME), *map(odd_fields, found), *odd_frames(found[0])]
         wrong += [f"{name}: {one}" for one in await receivers.misanswered(port, odd)]
         good = [Odd(f"good {one.path}", one.request(one.raw), TAKEN) for one in found]
         wrong += [f"{name}: {one}" for one in await receivers.misanswered(port, good)]

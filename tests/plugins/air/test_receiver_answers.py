@@ -459,6 +459,19 @@ async def test_a_name_of_an_index_is_no_text(honest: Posted, path: str, body: di
     assert (await post(honest, f"/api/{path}", body)).status == 400
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [ONE, "/api/rag/index", "/api/providers/rag"])
+async def test_no_depth_of_nesting_is_an_error_of_ours(honest: Posted, path: str) -> None:
+    """What can just be read can also be written, or is refused."""
+    statuses: set[int] = set()
+    for depth in range(800, 1000, 3):
+        body = json.dumps(event("custom", source="kb", name="kb", data="?"))
+        deep = body.replace('"?"', "[" * depth + "]" * depth)
+        statuses.add((await post(honest, path, deep.encode())).status)
+
+    assert statuses == {200, 400}
+
+
 async def test_a_bad_time_of_an_index_is_refused(honest: Posted) -> None:
     """Rather than replaced."""
     assert (await post(honest, "/api/rag/index", {"source": "kb", "timestamp": "soon"})).status == 400
@@ -510,6 +523,15 @@ async def test_the_configuration_names_what_was_seen(honest: Posted) -> None:
         "lastSeen": AT,
         "active": False,
     }
+
+
+async def test_a_field_without_a_name_names_no_provider(honest: Posted) -> None:
+    """An event that tells of none was answered 500 for it, once it was taken."""
+    changed = event("model_change", **{"": "x"})
+    answer = await post(honest, ONE, changed)
+    config = (await exchange(honest.port, request("GET", "/api/config"))).json()
+
+    assert (both(answer), config["providers"]) == ((200, {"ok": True}), {"rag": [], "mcp": []})
 
 
 async def test_what_was_taken_of_a_session_can_be_asked(honest: Posted) -> None:
