@@ -14,6 +14,7 @@ from forwarder import Refused
 from forwarder_air.told import number
 
 COMMON = ("id", "sessionId", "timestamp", "type")
+MARGIN = 50  # levels of nesting, each of which counts like a call
 LONGEST_NAME = 500  # of ids and types, which are kept whole; the clients' have at most about 80
 
 _stable = msgspec.json.Encoder(order="deterministic").encode
@@ -50,6 +51,7 @@ class Posts:
     def read(self, value: object) -> Post:
         """Raises `Unfit`."""
         fields = _object(value)
+        _check_depth(fields)
         kind = name_of(fields, "type")
         if "timestamp" not in fields or fields["timestamp"] is None:
             lost = "SqliteError: NOT NULL constraint failed: sessions.start_time"
@@ -66,6 +68,7 @@ class Posts:
 
         Without them nobody can tell a repeat from another event of equal words: then it is another one.
         """
+        _check_depth(body)
         told = body.get("timestamp")
         time = None if told is None else _moment(told)
         if told is not None and time is None:
@@ -101,6 +104,14 @@ def _plain(value: object) -> bytes:
         return _stable(value)
     except RecursionError as error:
         raise Unfit("the event is nested too deeply") from error
+
+
+def _check_depth(fields: Mapping[str, object]) -> None:
+    """What can be encoded inside of so many lists more can be later on, with more calls below."""
+    wrapped: object = fields
+    for _ in range(MARGIN):
+        wrapped = [wrapped]
+    _plain(wrapped)
 
 
 def name_of(fields: Mapping[str, object], name: str) -> str:

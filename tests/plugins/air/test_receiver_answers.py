@@ -459,6 +459,72 @@ async def test_a_name_of_an_index_is_no_text(honest: Posted, path: str, body: di
     assert (await post(honest, f"/api/{path}", body)).status == 400
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [ONE, "/api/rag/index", "/api/providers/rag"])
+async def test_no_depth_of_nesting_is_an_error_of_ours(honest: Posted, path: str) -> None:
+    """What can just be read can also be written, or is refused."""
+    statuses: set[int] = set()
+    for depth in range(800, 1000, 3):
+        body = json.dumps(event("custom", source="kb", name="kb", data="?"))
+        deep = body.replace('"?"', "[" * depth + "]" * depth)
+        statuses.add((await post(honest, path, deep.encode())).status)
+
+    assert statuses == {200, 400}
+
+
+async def test_a_bad_time_of_an_index_is_refused(honest: Posted) -> None:
+    """Rather than replaced."""
+    assert (await post(honest, "/api/rag/index", {"source": "kb", "timestamp": "soon"})).status == 400
+
+
+async def test_a_registered_index_lends_its_model(honest: Posted) -> None:
+    """To embeddings that tell none; the registration itself is told once."""
+    index = {"name": "kb", "type": "qdrant", "embeddingModel": "e1", "dimensions": 64, "description": None}
+    answers = [both(await post(honest, "/api/providers/rag", index)) for _ in range(2)]
+    await post(honest, "/api/rag/embedding", {"source": "kb", "model": None})
+    await post(honest, "/api/rag/embedding", {"source": "other"})
+    registered, known, unknown = honest.events
+
+    assert answers == [(200, {"ok": True, "provider": "kb"})] * 2
+    assert isinstance(registered, Custom)
+    assert (registered.provider, registered.event_name) == ("kb", "rag_provider")
+    assert [(getattr(one, "model", 0), getattr(one, "dimensions", 0)) for one in (known, unknown)] == [
+        ("e1", 64),
+        (None, None),
+    ]
+
+
+async def test_the_health_of_it(honest: Posted) -> None:
+    """AIr's hook asks for it before it posts; each sink has a level of redaction of its own."""
+    health = (await exchange(honest.port, request("GET", "/api/health"))).json()
+
+    assert health.pop("uptime") >= 0
+    assert health == {"status": "ok", "dashboardClients": 0, "redactionLevel": "per sink"}
+
+
+async def test_the_configuration_names_what_was_seen(honest: Posted) -> None:
+    """Registered, or only mentioned; heard of within five minutes or not."""
+    before = (await exchange(honest.port, request("GET", "/api/config"))).json()
+    await post(honest, "/api/providers/rag", {"name": "kb", "type": "qdrant"})
+    await post(honest, "/api/rag/index", {"source": "kb"})
+    await post(honest, ONE, event("mcp_request"))
+    after = (await exchange(honest.port, request("GET", "/api/config"))).json()
+    (kb,), (docs,) = after["providers"]["rag"], after["providers"]["mcp"]
+
+    assert (before["providers"], before["driftDetection"]) == ({"rag": [], "mcp": []}, False)
+    assert {name: kb[name] for name in ("name", "type", "eventCount", "active")} == {
+        "name": "kb", "type": "qdrant", "eventCount": 1, "active": True,
+    }  # fmt: skip
+    assert docs == {
+        "name": "docs",
+        "type": "auto-detected",
+        "description": "Auto-registered from incoming events",
+        "eventCount": 1,
+        "lastSeen": AT,
+        "active": False,
+    }
+
+
 async def test_a_field_without_a_name_names_no_provider(honest: Posted) -> None:
     """An event that tells of none was answered 500 for it, once it was taken."""
     changed = event("model_change", **{"": "x"})

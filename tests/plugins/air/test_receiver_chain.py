@@ -50,6 +50,7 @@ async def test_the_totals_survive_the_way_from_one_forwarder_to_another(answers:
     assert (engine.refused, engine.failures) == ({}, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", ["honest", "air"])
 async def test_what_is_sent_again_after_a_kill_moves_no_total(answers: Any) -> None:
     """On either side: the sink does not know that it was sent, or the receiver no longer lists what it took."""

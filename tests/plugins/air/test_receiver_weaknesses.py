@@ -42,6 +42,7 @@ async def test_21_nothing_is_half_stored() -> None:
     assert [type(one).__name__ for one in posted.events] == ["SessionEnd", "TurnEnd"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", ["honest", "air"])
 async def test_21_a_repeat_counts_nothing_twice(answers: Any) -> None:
     """Also after a restart, and as one of a batch or alone; AIr's totals grow each time."""
