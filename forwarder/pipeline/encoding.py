@@ -138,6 +138,8 @@ class Encoder:
         Their ids follow from the event's: one made from the secret would let others try values, and a fingerprint's key
         is another on every machine.
         """
+        if not self._secrets:
+            return []
         return [
             SecretFound(
                 key=(*event.key, "secret", number),

@@ -157,22 +157,26 @@ class Mapper:
 
     def _map_one(self, record: Record, mapped: Mapped, sightings: Sightings) -> None:
         """Add the record's events; when one of them fails, none of them."""
-        encode, origin = self._encoder.encode, b""
+        encoder, origin = self._encoder, b""
+        encode, wanted = encoder.encode, self._wanted
         encoded: list[tuple[bytes, bytes]] = []
         events: list[Event] = []
         secrets: list[SecretFound] = []
         for event in self._source.map(record, self._saved.state):
-            if self._wanted is not None and not self._wanted(event):
+            if wanted is not None and not wanted(event):
                 continue
             origin = origin or self._origin(record.offset, record.lossy)
             encoded.append(encode(event, origin))
-            secrets += self._encoder.secrets(event)
+            secrets += encoder.secrets(event)
             events.append(event)
-            self._saved.session = event.session
-        encoded += [encode(secret, origin) for secret in secrets if self._is_news(secret)]
-        for line, fact in encoded:
-            mapped.lines.append(line)
-            mapped.facts.append(fact)
+        if not events:
+            return
+        self._saved.session = events[-1].session
+        if secrets:
+            encoded += [encode(secret, origin) for secret in secrets if self._is_news(secret)]
+        lines, facts = zip(*encoded, strict=True)
+        mapped.lines += lines
+        mapped.facts += facts
         for event in events:
             if type(event) is Gap:  # a loss that the source tells of, and nothing of a session
                 self._warn(event)

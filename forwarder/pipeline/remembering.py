@@ -6,7 +6,7 @@ it is whole, so that nothing is taken out twice; on the disk it holds no secrets
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import msgspec
@@ -18,31 +18,35 @@ _encode = msgspec.msgpack.Encoder().encode
 def without_secrets(state: bytes, scrub: Callable[[str], str]) -> bytes:
     """A state in MessagePack, each of its texts as `scrub` returns it; the same bytes when that changes nothing."""
     whole: object = _decode(state)
-    clean = _scrubbed(whole, scrub)
-    return state if clean is whole else _encode(clean)
+    clean = {text: kept for text in _texts(whole) if (kept := scrub(text)) != text}
+    return _encode(_replaced(whole, clean)) if clean else state
 
 
-def _scrubbed(value: object, scrub: Callable[[str], str]) -> object:
-    """The value itself when nothing in it changes: most states hold no secret."""
+def _texts(whole: object) -> set[str]:
+    """All of them, once each. Written flat: a long session remembers thousands, and this is asked at every commit."""
+    texts: set[str] = set()
+    waiting = [whole]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            texts.add(value)
+        elif isinstance(value, dict):
+            entries = cast("dict[object, object]", value)
+            waiting += entries
+            waiting += entries.values()
+        elif isinstance(value, list):
+            waiting += cast("list[object]", value)
+    return texts
+
+
+def _replaced(value: object, clean: Mapping[str, str]) -> object:
     match value:
         case str():
-            clean = scrub(value)
-            return value if clean == value else clean
+            return clean.get(value, value)
         case dict():
-            return _scrubbed_map(cast("dict[object, object]", value), scrub)
+            entries = cast("dict[object, object]", value).items()
+            return {_replaced(key, clean): _replaced(one, clean) for key, one in entries}
         case list():
-            items = cast("list[object]", value)
-            done = [_scrubbed(one, scrub) for one in items]
-            return items if all(map(_is, done, items)) else done
+            return [_replaced(one, clean) for one in cast("list[object]", value)]
         case _:
             return value
-
-
-def _scrubbed_map(value: dict[object, object], scrub: Callable[[str], str]) -> dict[object, object]:
-    done = [(_scrubbed(key, scrub), _scrubbed(one, scrub)) for key, one in value.items()]
-    is_same = all(key is old and one is value[old] for (key, one), old in zip(done, value, strict=True))
-    return value if is_same else dict(done)
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other

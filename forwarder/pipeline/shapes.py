@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from threading import local
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -108,21 +108,25 @@ class Re2Shapes:
 
 
 class HyperscanShapes:
-    """One database; every thread scans with a scratch space of its own."""
+    """One database, compiled when first asked (0.15 s); every thread scans with a scratch space of its own."""
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self._hyperscan = cast("Any", importlib.import_module("hyperscan"))
         self._once = {index for index, shape in enumerate(shapes) if not shape.is_placed}
-        regexes = [(index, regex) for index, shape in enumerate(shapes) if (regex := _as_regex(shape))]
+        self._regexes = {index: regex for index, shape in enumerate(shapes) if (regex := _as_regex(shape))}
+        self._always = dict.fromkeys(index for index in range(len(shapes)) if index not in self._regexes)
+        self._of_thread = local()
+
+    @cached_property
+    def _database(self) -> Any:
+        """Of what Hyperscan takes; all else is always looked for."""
+        regexes = list(self._regexes.items())
         try:
-            self._database = self._compiled(regexes)
+            return self._compiled(regexes)
         except self._hyperscan.error:  # of which, it does not say; all of ours one by one take twice as long
-            regexes = [one for one in regexes if self._takes(one)]
-            self._database = self._compiled(regexes)
-        compiled = {index for index, _ in regexes}
-        self._always = dict.fromkeys(index for index in range(len(shapes)) if index not in compiled)
-        self._scan = self._database.scan
-        self._scratches = local()
+            taken = [one for one in regexes if self._takes(one)]
+            self._always |= dict.fromkeys(self._regexes.keys() - dict(taken).keys())
+            return self._compiled(taken)
 
     def _takes(self, regex: tuple[int, str]) -> bool:
         try:
@@ -146,11 +150,12 @@ class HyperscanShapes:
 
     def which(self, data: bytes) -> Occurring:
         try:
-            scratch = self._scratches.own
+            scan, scratch = self._of_thread.tools
         except AttributeError:
-            scratch = self._scratches.own = self._hyperscan.Scratch(self._database)
+            database = self._database
+            scan, scratch = self._of_thread.tools = database.scan, self._hyperscan.Scratch(database)
         found: dict[int, list[int] | None] = self._always.copy()
-        self._scan(data, _note, context=found, scratch=scratch)
+        scan(data, _note, context=found, scratch=scratch)
         return found
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -348,6 +349,11 @@ class Adding(Acme):
         state.total += record.json().get("add", 0)
 
 
+def remembered(one: Mapper) -> State:
+    """The source's part of what is saved; its bytes differ, for a set is saved in any order."""
+    return msgspec.convert(msgspec.msgpack.decode(one.state())["state"], State)
+
+
 @pytest.mark.parametrize("bad", [{0}, {2}, {0, 2}, {1, 3}, {0, 1, 2, 3}])
 @pytest.mark.parametrize("breaks", [{}, {"text": "x", "breaks": 1}])
 def test_a_number_that_no_state_can_hold_costs_its_record(bad: set[int], breaks: dict[str, Any]) -> None:
@@ -358,7 +364,7 @@ def test_a_number_that_no_state_can_hold_costs_its_record(bad: set[int], breaks:
     mapped, wanted = one.map(records(*lines, breaks)), other.map(records(*good))
 
     assert texts(mapped) == texts(wanted)
-    assert one.state() == other.state()
+    assert remembered(one) == remembered(other)
     assert [letter.offset for letter in mapped.dead_letters][: len(bad)] == [
         record.offset for number, record in enumerate(records(*lines)) if number in bad
     ]
