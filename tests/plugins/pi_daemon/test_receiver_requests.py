@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.testing import ManualClock
-from tests.plugins.pi_daemon.posting import COUNTER, Daemon, daemon
+from forwarder import Request
+from forwarder.testing import ManualClock, check_receiver
+from tests.plugins.pi_daemon.posting import COUNTER, Daemon, daemon, made
 from tests.raw_http import Reply
 
 MINUTE = 60.0
@@ -121,3 +122,11 @@ async def test_request_ids_are_not_noted_themselves(pi: Daemon) -> None:
 
     assert not [key for key, body in pi.posted.notes.items() if "a-request-id" in key + body.decode()]
     assert len(pi.posted.notes) == 2
+
+
+@pytest.mark.slow
+async def test_what_every_receiver_promises(tmp_path: Path) -> None:
+    """Repeats, restarts, a full journal, garbage."""
+    batch = b'{"requestId":"r1","metrics":[{"name":"acme_runs_total","type":"counter"}]}'
+
+    assert len(await check_receiver(lambda: made(tmp_path), Request("POST", "/api/metrics/batch", body=batch))) == 1
