@@ -19,15 +19,14 @@ EXAMPLES = 100  # of a round, for each operation; then the next seed
 
 
 async def storm(requests: int, *, seed: int, findings: Path) -> bool:
-    """Send so many, the same number to each receiver, then every odd one; whether nothing was found.
+    """Send so many in all, to all receivers at the same time, then every odd one; whether nothing was found.
 
     What schemathesis says when it finds something is left in the folder.
     """
     print(HEAD, flush=True)
     with tempfile.TemporaryDirectory(prefix="forwarder-storm-") as folder:
         async with Receivers.running(Path(folder)) as receivers:
-            share = -(-requests // len(receivers.ports))
-            said = list(await asyncio.gather(*(_stormed(receivers, name, share, seed) for name in receivers.ports)))
+            said = list(await asyncio.gather(*(_stormed(receivers, name, requests, seed) for name in receivers.ports)))
             said += [await _oddly(receivers, name) for name in receivers.ports]
     problems = "\n".join(filter(None, said))
     if problems:
@@ -37,10 +36,10 @@ async def storm(requests: int, *, seed: int, findings: Path) -> bool:
 
 
 async def _stormed(receivers: Receivers, name: str, requests: int, seed: int) -> str:
-    """What was found."""
+    """What was found. Goes on until all receivers together have answered so often."""
     answers, seconds, problems = Counter[int](), 0.0, list[str]()
     first = 0
-    while answers.total() < requests:
+    while sum(one.total() for one in (await receivers.answers()).values()) < requests:
         phases = "fuzzing" if seconds else "coverage,fuzzing"  # what the first does is the same every time
         done = await receivers.round(name, examples=EXAMPLES, seed=seed, phases=phases)
         answers += done.answers
