@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec.structs import replace
+
 from forwarder.app.committing import Committer
 from forwarder.errors import Refused
-from forwarder.events import Event
+from forwarder.events import Event, Key, SecretFound
 from forwarder.journal import Block, Changes, Journal, Noted
 from forwarder.pipeline.encoding import Encoder, origin_maker
 from forwarder.pipeline.mapping import Mapped
@@ -94,16 +96,17 @@ class Reception:
         return new
 
     async def _encoded(self, events: Iterable[Event], receiver: str, path: str, request: Request) -> _Post:
-        mapped, sightings, secrets = Mapped(), Sightings(), list[Event]()
+        mapped, sightings, secrets = Mapped(), Sightings(), dict[Key, SecretFound]()
         post = _Post(mapped, set())
         origin = origin_maker(source=receiver, file=path, is_replay=False)(0, request.lossy)
         for count, event in enumerate(events, 1):
             post.ids.add(self._add(event, origin, mapped))
-            secrets += self._encoder.secrets(event)
+            for found in map(_once_a_session, self._encoder.secrets(event)):
+                secrets.setdefault(found.key, found)
             sightings.see(event)
             if not count % ENCODED_AT_ONCE:
                 await asyncio.sleep(0)
-        for secret in secrets:
+        for secret in secrets.values():
             self._add(secret, origin, mapped)
         mapped.sessions += sightings.rows(self._name_of)
         return post
@@ -173,6 +176,15 @@ class Reception:
             new -= mine
             if not post.taken.done():
                 post.taken.set_result(len(mine))
+
+
+def _once_a_session(secret: SecretFound) -> SecretFound:
+    """The same, known by the secret instead of the event: a client that posts it with each request is told of once.
+
+    A file's mapper remembers what it told; of clients nothing is remembered but the facts that were seen.
+    """
+    session = secret.session
+    return replace(secret, key=("secret", session.agent, session.id, secret.rule, secret.fingerprint))
 
 
 def _ids(block: Block) -> set[bytes]:

@@ -123,6 +123,15 @@ async def test_an_event_gets_its_envelope_and_loses_its_secrets(scene: Scene) ->
     assert (secret["type"], secret["field"]) == ("secret_found", "message")
 
 
+async def test_a_secret_that_is_posted_again_and_again_is_told_once(scene: Scene) -> None:
+    """A client repeats its folder in every post; who counts what was found would count posts."""
+    await scene.post(f"use {TOKEN}", f"still {TOKEN}")
+    await scene.post(f"again {TOKEN}")
+
+    kinds = [line["type"] for line in await scene.lines()]
+    assert kinds.count("secret_found") == 1
+
+
 async def test_what_a_receiver_keeps_can_be_cleaned(scene: Scene) -> None:
     """Of what it shows and notes itself; its events are redacted anyway."""
     accept = scene.reception.accept("notes", "/api/x", Request("POST", "/api/x"))
