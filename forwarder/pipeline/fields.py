@@ -44,15 +44,26 @@ def fraction_fields(event_type: type[Struct]) -> tuple[str, ...]:
 
 
 def with_names(value: object, clean: Callable[[str], str]) -> object:
-    """A nested field's value, as JSON has it, with all of its texts cleaned; numbers stay as they are."""
+    """A nested field's value, as JSON has it, with all of its texts cleaned; numbers stay as they are.
+
+    A text is cleaned once more as what it is beside its name: a label may be called ``password``.
+    """
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
         table = cast("dict[str, object]", value)
-        return {clean(name): with_names(inner, clean) for name, inner in table.items()}
+        return {name: _under(name, inner, clean) for name, inner in ((clean(key), table[key]) for key in table)}
     if isinstance(value, list):
         return [with_names(inner, clean) for inner in cast("list[object]", value)]
     return value
+
+
+def _under(name: str, value: object, clean: Callable[[str], str]) -> object:
+    if not isinstance(value, str):
+        return with_names(value, clean)
+    before, cleaned = f'{name}="', clean(value)
+    pair = clean(f'{before}{cleaned}"')
+    return cleaned if pair == f'{before}{cleaned}"' else pair.removeprefix(before).removesuffix('"')
 
 
 def _within(annotation: Any) -> tuple[Any, ...]:

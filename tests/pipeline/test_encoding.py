@@ -300,6 +300,23 @@ def test_a_cost_that_is_no_number_is_refused(cost: str) -> None:
 INSIDE: dict[str, Any] = {"key": ("s1", "x"), "time": TIME, "session": SESSION}
 
 
+def test_a_labels_name_says_that_its_value_is_a_secret() -> None:
+    """Whoever reads the page or the line sees the two together; it is reported like any other."""
+    labels = {
+        "password": "zq7Ht2wLx9Bv4Ns8",
+        "api_key": "Rk3Vd6Yp1Xc5Jm0T",
+        "model": "zq7Ht2wLx9Bv4Ns8",
+        "token": "max",
+    }
+    metric = Metric(name="jobs", kind="counter", op="increment", value=2, labels=labels, **INSIDE)
+    encoder = Encoder(host="mac", level=Level.NONE, redactor=REDACTOR, prices=None, key=b"k")
+    line, _ = encoder.encode(metric, ORIGIN(0, False))
+    kept = {"password": "[REDACTED]", "api_key": "[REDACTED]", "model": "zq7Ht2wLx9Bv4Ns8", "token": "max"}
+
+    assert json.loads(line)["labels"] == kept
+    assert {one.field for one in encoder.secrets(metric)} == {"labels"}
+
+
 @pytest.mark.parametrize("level", [Level.FULL, Level.PREVIEW, Level.NONE])
 def test_secrets_in_labels_and_lists_are_taken_out(level: Level) -> None:
     """Names and values alike, however deep; numbers stay."""
