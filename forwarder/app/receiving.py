@@ -82,6 +82,7 @@ class Reception:
         self._waiting_bytes = 0
         self._has_posts = asyncio.Event()
         self.new_events: Counter[str] = Counter()  # by receiver
+        self.clean = name_of
 
     def accept(self, receiver: str, path: str, request: Request) -> Accept:
         """What the handler of this request gives its events to; `receiver` is the user's name of it."""

@@ -71,7 +71,7 @@ class Doors:
             places = placed(self._settings, self._receivers, own, accept=accept, sinks=self._sinks)
             try:
                 for address, routing in places.items():
-                    self._listeners.append(_listener(address, routing, self._settings))
+                    self._listeners.append(_listener(address, routing, self._settings, self._reception.clean))
                 for listener in self._listeners:
                     await listener.start()
                     names = [mount.name for mount in listener.routing.mounts]
@@ -205,11 +205,11 @@ def _stand_in(*_: object) -> Secret:
     return Secret("not made")
 
 
-def _listener(address: Address, routing: Routing, settings: Settings) -> Listener:
+def _listener(address: Address, routing: Routing, settings: Settings, clean: Callable[[str], str]) -> Listener:
     try:
         from forwarder.server.listener import Limits, Listener
     except ImportError as error:
         raise MissingExtra(f"{routing.mounts[0].place}: listening", extra="server") from error
     server = settings.server
     limits = Limits(server.max_connections, header_seconds=server.header_seconds, body_seconds=server.body_seconds)
-    return Listener(address, routing, limits=limits)
+    return Listener(address, routing, limits=limits, clean=clean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -27,10 +27,12 @@ _log = structlog.get_logger(__name__)
 class Application:
     """Answers for the receivers of one address. `answered` counts requests by receiver and status."""
 
-    def __init__(self, address: Address, routing: Routing, *, body_seconds: float) -> None:
+    def __init__(self, address: Address, routing: Routing, *, body_seconds: float, clean: Callable[[str], str]) -> None:
+        """`clean` takes secrets out of what a refusal says: its words may be those of the request."""
         self._address = address
         self._routing = routing
         self._body_seconds = body_seconds
+        self._clean = clean
         self._waits: set[asyncio.Timeout] = set()
         self._is_stopping = False
         self.answered: Counter[tuple[str, int]] = Counter()
@@ -50,7 +52,7 @@ class Application:
         try:
             answer = await self._answer(request, mount, receive)
         except Refused as refusal:
-            answer = refused(mount.receiver if mount else None, refusal)
+            answer = self._refused(mount, refusal)
         except Gone:
             return
         self.answered[mount.name if mount else "", answer.status] += 1
@@ -77,6 +79,10 @@ class Application:
             raise Refused(str(error)) from error
         except Exception as error:
             raise _bug(found, request) from error
+
+    def _refused(self, mount: Mount | None, refusal: Refused) -> Answer:
+        refusal.args = (self._clean(str(refusal)),)
+        return refused(mount.receiver if mount else None, refusal)
 
     def _check_page(self, request: Request, mount: Mount | None) -> None:
         """What a browser must not be talked into."""
@@ -141,7 +147,7 @@ class Application:
             if not route.is_open:
                 check_token(request.headers, found.token)
         except Refused as refusal:
-            answer = refused(mount.receiver if mount else None, refusal)
+            answer = self._refused(mount, refusal)
             self.answered[mount.name if mount else "", answer.status] += 1
             await refuse_socket(answer, send)
             return
@@ -151,7 +157,7 @@ class Application:
             try:
                 await route.handler(socket, found.accept(route.path, request))
             except (Refused, RecordError) as error:
-                socket.refusal = str(error)
+                socket.refusal = self._clean(str(error))
             except Exception as error:  # noqa: BLE001 - like a request's, a socket's bug costs this one alone
                 socket.refusal = str(_bug(found, request, error))
 

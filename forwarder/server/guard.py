@@ -22,7 +22,7 @@ def check_host(headers: Mapping[str, str], *, known: str) -> None:
     if (host := headers.get("host")) is None:
         return
     name = _name(host)
-    if name != known.lower() and not is_loopback(name):
+    if name.lower() != known.lower() and not is_loopback(name.lower()):
         raise Refused(f'this server is not "{name}": use localhost, or the address that it listens on', status=403)
 
 
@@ -60,4 +60,4 @@ def cors_headers(headers: Mapping[str, str], allowed: Collection[str]) -> dict[s
 def _name(host: str) -> str:
     """The name in a `Host` header, without port and brackets."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return name.strip("[]").rstrip(".").lower()
+    return name.strip("[]").rstrip(".")

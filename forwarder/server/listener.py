@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -32,9 +33,11 @@ class Limits:
 class Listener:
     """Bound at once, so that a port in use is said before anything starts; answers from `start` to `stop`."""
 
-    def __init__(self, address: Address, routing: Routing, *, limits: Limits) -> None:
-        """Raises `ConfigError`. May block on a name server."""
-        self.application = Application(address, routing, body_seconds=limits.body_seconds)
+    def __init__(
+        self, address: Address, routing: Routing, *, limits: Limits, clean: Callable[[str], str] = str
+    ) -> None:
+        """`clean` takes secrets out of what refusals say. Raises `ConfigError`. May block on a name server."""
+        self.application = Application(address, routing, body_seconds=limits.body_seconds, clean=clean)
         self.routing = routing
         self._sockets = bound(address, place=routing.mounts[0].place)
         self.address = Address(address.host, self._sockets[0].getsockname()[1])

@@ -126,7 +126,9 @@ async def receiving(
     )
     receiver.recall(dict(posted.notes))
     async with receiver.lifespan():
-        listener = Listener(Address("127.0.0.1", 0), Routing([mount]), limits=limits or Limits())
+        listener = Listener(
+            Address("127.0.0.1", 0), Routing([mount]), limits=limits or Limits(), clean=_redactor().name
+        )
         posted.port, posted.url = listener.address.port, f"http://{listener.address}"
         await listener.start()
         try:

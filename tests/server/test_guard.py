@@ -12,6 +12,7 @@ from tests.server.acme import Acme
 
 NOTE = b'{"id":"n1"}'
 PAGE = "https://page.example"
+SECRET = "ghp_" + "Zc9bQ7rT2yVx4Lm8Np6Kd3Hs5Jw1Gf0Ae9Ru"
 
 
 @pytest.mark.parametrize(
@@ -170,3 +171,17 @@ async def test_a_receiver_can_tell_a_wrong_token_from_none(headers: dict[str, st
         answer = await exchange(posted.port, request("POST", "/notes", NOTE, **headers))
 
     assert (answer.status, answer.body.decode()) == (401, kind)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": SECRET}, {"Origin": f"https://{SECRET}"}, {"Content_Encoding": SECRET}], ids=str
+)
+async def test_a_refusal_does_not_repeat_a_secret(headers: dict[str, str]) -> None:
+    """Its words may be those of the request, and clients log what they are answered."""
+    async with receiving(Acme()) as posted:
+        answer = await exchange(posted.port, request("POST", "/notes", NOTE, **headers))
+        path = await exchange(posted.port, request("GET", f"/{SECRET}"))
+
+    assert answer.status >= 400
+    assert (b"[REDACTED]" in answer.body, b"[REDACTED]" in path.body) == (True, True)
+    assert SECRET.lower().encode() not in (answer.body + path.body).lower()
