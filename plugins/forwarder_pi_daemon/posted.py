@@ -115,7 +115,7 @@ class Reader:
         if (known := self._labels.get(key)) is not None:
             return known
         told = _labels(posted.labels, posted.type, clean)
-        labels = _LabelSet(told, tuple(sorted((name, clean(text)) for name, text in told.items())))
+        labels = _LabelSet(told, tuple(sorted((name, _kept(name, text, clean)) for name, text in told.items())))
         if len(self._labels) >= KNOWN:
             self._labels.clear()
         if sum(map(len, told.values())) <= LONGEST_VALUE:
@@ -123,10 +123,17 @@ class Reader:
         return labels
 
 
-def name_of(metric: object) -> str:
+def name_of(metric: object, clean: Callable[[str], str]) -> str:
     """The name of a metric that may be anything, for the list of those that were refused."""
     name = metric.get("name") if isinstance(metric, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return name[:LONGEST_NAME] if isinstance(name, str) else ""
+    return clean(name)[:LONGEST_NAME] if isinstance(name, str) else ""
+
+
+def _kept(name: str, text: str, clean: Callable[[str], str]) -> str:
+    """A label's value such as it may be kept; its name may be what says that it is a secret, like ``password``."""
+    before, cleaned = f'{name}="', clean(text)
+    pair = clean(f'{before}{cleaned}"')
+    return cleaned if pair == f'{before}{cleaned}"' else pair.removeprefix(before).removesuffix('"')
 
 
 def _value(posted: Posted) -> tuple[Op, float]:
@@ -157,12 +164,12 @@ def _labels(labels: Mapping[str, str], kind: Kind, clean: Callable[[str], str]) 
     """The labels under names that can be exposed: one that begins with a digit gets an underscore before it."""
     told: dict[str, str] = {}
     for name, value in labels.items():
+        if len(name) <= LONGEST_NAME and clean(name) != name:
+            raise invalid("a label's name holds a secret, or what is never shown", field="labels")
         _check_label(name, value, kind)
         shown = f"_{name}" if name[0].isdigit() else name
         if shown in told:
             raise invalid(f"two labels would be {shown}", field="labels")
-        if clean(shown) != shown:
-            raise invalid("a label's name holds a secret, or what is never shown", field="labels")
         told[shown] = value
     return told
 

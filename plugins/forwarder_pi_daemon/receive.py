@@ -147,7 +147,7 @@ class PiDaemon(Receiver):
         origin = (request.path, request.lossy)
         await self._taking.take(Post(metrics, failed, self.clock.now(), origin, same), accept)
         told = [
-            shapes.Failed(index, name_of(batch.metrics[index]), str(problem), problem.code)
+            shapes.Failed(index, name_of(batch.metrics[index], accept.clean), accept.clean(str(problem)), problem.code)
             for index, problem in sorted(failed.items())
         ]
         return Answer.json(shapes.BatchResult(len(batch.metrics) - len(told), told))

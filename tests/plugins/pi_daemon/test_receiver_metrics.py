@@ -320,6 +320,29 @@ async def test_a_secret_is_neither_shown_nor_noted(pi: Daemon) -> None:
     assert TOKEN not in (name.json()["error"] + label.json()["error"])
 
 
+async def test_a_labels_name_says_that_its_value_is_a_secret(pi: Daemon) -> None:
+    """Neither the page nor the notes have it: there the two stand together."""
+    await pi.tell(COUNTER | {"labels": {"password": "zq7Ht2wLx9Bv4Ns8", "token": "max"}})
+    page = (await pi.send("GET", "/metrics")).body.decode()
+
+    assert '{password="[REDACTED]",token="max"} 1' in page
+    assert "zq7Ht2wLx9Bv4Ns8" not in str(pi.posted.notes)
+
+
+async def test_a_refusal_does_not_repeat_a_secret(pi: Daemon) -> None:
+    """Neither in its words nor in the list of a batch nor in the details, whatever else is wrong."""
+    bad: list[dict[str, Any]] = [
+        {"name": TOKEN},
+        {"type": TOKEN},
+        {"labels": {TOKEN: "x" * 2000}},
+        {"labels": {f"__{TOKEN}": "x"}},
+    ]
+    answers = [await pi.tell(COUNTER | one) for one in bad] + [await pi.tell_all(*(COUNTER | one for one in bad))]
+
+    assert [answer.status for answer in answers] == [400, 400, 400, 400, 200]
+    assert [answer for answer in answers if TOKEN.encode() in answer.body] == []
+
+
 @pytest.mark.slow
 async def test_the_page_is_read_by_others_whatever_was_told(pi: Daemon) -> None:
     """Hundreds of series of every type, in more than one slice."""
