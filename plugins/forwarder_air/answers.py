@@ -29,7 +29,8 @@ EMPTY = "Body cannot be empty when content-type is set to 'application/json'"
 
 def body_of(request: Request, words: Words) -> Any:
     """The body as plain Python objects; AIr takes a text for what it is. Raises `Refused`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    told = request.headers.get("content-type", "").partition(";")[0].strip()
+    kind = told.lower()
     if words == "air":
         if not kind and not request.body:
             raise Unfit("the body is empty", air=NO_BODY)
@@ -37,7 +38,7 @@ def body_of(request: Request, words: Words) -> Any:
             return request.body.decode("utf-8", "replace")
     if (words == "air" or kind) and kind != JSON_TYPE:
         raise Unreadable(
-            f"cannot read {kind or 'a body of no type'}: post {JSON_TYPE}",
+            f"cannot read {told or 'a body of no type'}: post {JSON_TYPE}",
             code="INVALID_MEDIA_TYPE",
             air="Unsupported Media Type",
             status=415,

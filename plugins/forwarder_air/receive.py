@@ -108,7 +108,7 @@ class Air(Receiver):
         told = {name: value for name, value in body.items() if value is not None}
         if kind == "rag_embedding":
             told = self._providers.defaults(source) | told
-        session_id = name_of(told, "sessionId") if told.get("sessionId") else f"rag-{source}"
+        session_id = name_of(told, "sessionId") if told.get("sessionId") else _session_of(source, accept)
         await self._take([Posts().read_undated(kind, told, session_id=session_id, came=request.time)], accept)
         return taken()
 
@@ -119,7 +119,9 @@ class Air(Receiver):
         data = {field: value for field, value in body.items() if field != "name" and value is not None}
         told = {"provider": name, "eventName": "rag_provider", "data": data}
         known = {**told, "id": digest_of(told)}
-        await self._take([Posts().read_undated("custom", known, session_id=f"rag-{name}", came=request.time)], accept)
+        await self._take(
+            [Posts().read_undated("custom", known, session_id=_session_of(name, accept), came=request.time)], accept
+        )
         self._providers.register(name, body, accept.clean)
         return taken(provider=name)
 
@@ -179,6 +181,11 @@ async def _let_others(count: int) -> None:
     """A large batch leaves the event loop to others now and then."""
     if not count % EVENTS_AT_ONCE:
         await asyncio.sleep(0)
+
+
+def _session_of(source: str, accept: Accept) -> str:
+    """Where AIr puts what is told of an index without a session. An id stays as it is, a name may hold a secret."""
+    return f"rag-{accept.clean(source)}"
 
 
 async def _no_route(request: Request, _: Accept) -> Answer:

@@ -212,3 +212,13 @@ async def test_no_secret_is_noted_or_shown() -> None:
 
     assert len(notes) == 1
     assert secret not in f"{notes} {config.body.decode()}"
+
+
+async def test_a_session_that_is_named_after_an_index_has_no_secret_in_its_name() -> None:
+    """Ids stay as they are told; this one is made here."""
+    secret = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
+    async with receiving(Air()) as posted:
+        for path, name in (("rag/index", "source"), ("providers/rag", "name")):
+            await post(posted, f"/api/{path}", {name: f"kb {secret}"})
+
+    assert {one.session.id for one in posted.events} == {"rag-kb [REDACTED]"}
