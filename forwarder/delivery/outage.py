@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -23,8 +24,10 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("forwarder.delivery")
 class Outage:
     """The time during which one sink fails. An `error` in the log means that a person must act."""
 
-    def __init__(self, sink: str, journal: Journal, clock: Clock) -> None:
+    def __init__(self, sink: str, journal: Journal, clock: Clock, scrub: Callable[[str], str] = str) -> None:
+        """`scrub` takes secrets out of what the destination says."""
         self._sink = sink
+        self._scrub = scrub
         self._journal = journal
         self._clock = clock
         self.since: datetime | None = None  # by the wall clock, None while all is well
@@ -38,11 +41,13 @@ class Outage:
         """The sink could not deliver; anything but `Unavailable` is a bug in it."""
         match error:
             case Unavailable(is_refused=True):
-                self._report("refused", described(error), f"check address and credentials; {_SAFE}")
+                self._report("refused", described(error, self._scrub), f"check address and credentials; {_SAFE}")
             case Unavailable():
-                self._report("unavailable", described(error), _SAFE)
+                self._report("unavailable", described(error, self._scrub), _SAFE)
             case _:
-                self._report("bug", described(error), f"this is a bug in the sink, please report it; {_SAFE}")
+                self._report(
+                    "bug", described(error, self._scrub), f"this is a bug in the sink, please report it; {_SAFE}"
+                )
 
     def cannot_save(self, error: Exception) -> None:
         """What the sink has taken could not be written into the journal."""
@@ -54,7 +59,7 @@ class Outage:
         if self._refusals.is_over(self._clock.monotonic()):
             count, self._refused = self._refused, 0
             events_refused = "1 event" if count == 1 else f"{count} events"
-            words = described(rejection)
+            words = described(rejection, self._scrub)
             _log.error(f"sink {self._sink}: {events_refused} refused, kept in the dead letters: {words}")
 
     def is_over(self) -> None:
@@ -97,9 +102,12 @@ class _Silence:
         return True
 
 
-def described(error: Exception) -> str:
-    """The error on one line: the destination's own words, or the kind of a bug and where it was raised."""
-    words = " ".join(str(error).split())[:REASON_CHARS]
+def described(error: Exception, scrub: Callable[[str], str]) -> str:
+    """The error on one line: the destination's own words, or the kind of a bug and where it was raised.
+
+    `scrub` comes before the cut, behind which half a secret would not be known for one.
+    """
+    words = " ".join(scrub(str(error)).split())[:REASON_CHARS]
     if isinstance(error, DeliveryError):
         return words
     frame = error.__traceback__

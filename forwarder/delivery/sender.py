@@ -79,7 +79,7 @@ class Sender:
         pace, random = pace or Pace(), random or Random()
         self._sending = Retry(pace, random)
         self._saving = Retry(pace, random)
-        self._outage = Outage(name, journal, clock)
+        self._outage = Outage(name, journal, clock, scrub)
         self._rate = Rate(clock)
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
@@ -166,7 +166,7 @@ class Sender:
             self.delivered_batches += 1
             self._rate.add(1)
         else:
-            self._remember(described(rejection))
+            self._remember(described(rejection, self._scrub))
             self._outage.refused(rejection, 1)
         await self._written(lambda: self._journal.settle_letter(letter, refusal=reason, noting=self._noted))
         self._noted = []
@@ -204,7 +204,7 @@ class Sender:
             ]
             self._letters += letters
             self.dead_lettered += len(letters)
-            self._remember(described(rejection))
+            self._remember(described(rejection, self._scrub))
             self._outage.refused(rejection, len(letters))
         self._acked = stretch.end
         self.delivered_events += (taken := len(batch) - len(refused))
@@ -220,7 +220,7 @@ class Sender:
             except SinkClosed:
                 raise
             except Exception as error:  # noqa: BLE001 - the edge of one batch: a sink's bug costs a retry, not the run
-                self._remember(described(error))
+                self._remember(described(error, self._scrub))
                 self._outage.failed(error)
                 self.retries += 1
                 await self._pause(self._sending.failed(error))

@@ -90,8 +90,8 @@ class Air:
         try:
             return msgspec.json.decode(answer.text, type=_Body)
         except msgspec.DecodeError as error:
-            said = f"{place} answered {answer.status}, but nothing that AIr answers: {answer.text[:100]!r}"
-            raise Unavailable(f"{said}; set url to an AIr server", is_refused=True) from error
+            words = "; that is nothing that AIr answers: set url to an AIr server"
+            raise Unavailable(f"{failure(answer, place=place)}{words}", is_refused=True) from error
 
 
 def _unavailable(answer: HttpAnswer, place: str) -> Unavailable:

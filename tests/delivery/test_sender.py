@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from forwarder import Batching, Rejected, SinkClosed, Unavailable
 from forwarder.delivery import Circuit, Selection, Sender, count_dead_letters, list_dead_letters
+from forwarder.delivery.outage import REASON_CHARS
 from forwarder.journal import Cursor, DeadLetter, Journal, Noted, connect_to_read
 from forwarder.testing import ManualClock, MemorySink
 
@@ -534,3 +535,19 @@ async def test_what_a_destination_says_is_scrubbed_before_it_is_kept(
 
     assert reasons == ["no access for [REDACTED]"]
     assert "hunter2" not in (sender.status().last_error or "")
+
+
+@pytest.mark.parametrize("kind", [Rejected, Unavailable, ValueError])
+async def test_what_a_destination_says_is_scrubbed_before_it_is_cut(
+    kind: type[Exception], commit: Commit, journal: Journal, sink: MemorySink, clock: ManualClock
+) -> None:
+    """Half a token is not known for one any more: neither the log nor the status may show it."""
+    await commit(1)
+    sink.answers.append(kind("x" * (REASON_CHARS - 3) + "hunter2"))
+    sender = Sender("a", sink, journal, clock=clock, scrub=lambda text: text.replace("hunter2", "[REDACTED]"))
+    with capture_logs() as logs:
+        async with running(sender):
+            await clock.asleep() if kind is not Rejected else await sender.caught_up(1)
+
+    assert logs
+    assert "hun" not in f"{logs} {sender.status().last_error}"

@@ -139,6 +139,16 @@ async def test_a_success_that_air_never_says_is_none(server: AirServer, body: by
     assert shown(server.sessions) == expected(life())
 
 
+async def test_the_words_of_a_stranger_are_not_cut_in_the_middle_of_one(server: AirServer) -> None:
+    """Half a secret is not known for one any more, and what is said here is logged."""
+    server.script(Reply(), Reply(203, body=b"<html> " + b"word " * 37 + b"ghp_0123456789abcdefghijABCDEFGHIJ012345"))
+    engine = Engine(server.url)
+    await engine.run(batch(life()))
+
+    assert "word" in str(engine.failures[0])
+    assert "ghp_" not in str(engine.failures[0])
+
+
 @pytest.mark.parametrize("body", [b'{"ok":true}', b'{"ok":true,"count":3}'])
 async def test_a_count_that_differs_is_no_success(server: AirServer, body: bytes) -> None:
     """What AIr has is looked up then, here nothing."""
