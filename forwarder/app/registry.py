@@ -56,7 +56,7 @@ def make_sink(settings: SinkSettings, *, run_command: RunCommand = really_run) -
     """The configured sink, its secrets looked up. Raises `ConfigError` like `make_source`. May block on a command."""
     plugin, options = _load(SINKS, settings.use, place=settings.place), settings.options
     place = settings.place or settings.name
-    if issubclass(plugin, Listening):  # where it listens is not for it to know
+    if is_listening(settings):  # where, is not for the sink to know
         _, options = split_access(options, place)
     return cast("Sink", _build(plugin, options, Reading(place, run_command)))
 
