@@ -44,6 +44,9 @@ class Nowhere:
     def accept(self, *_: object) -> Accept:
         return Nothing()
 
+    def clean(self, text: str) -> str:
+        return text
+
 
 async def no_samples() -> list[Sample]:
     return []
