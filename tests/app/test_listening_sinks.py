@@ -156,6 +156,9 @@ class Nowhere:
     def accept(self, *_: object) -> Accept:
         raise NotImplementedError
 
+    def clean(self, text: str) -> str:
+        return text
+
 
 def test_a_sink_that_does_not_listen_has_no_place(tmp_path: Path) -> None:
     """`listen` in its table is an option that it does not know."""
