@@ -208,10 +208,15 @@ async def test_no_secret_is_noted_or_shown() -> None:
         await post(posted, ONE, event("session_start", agent=secret, model=secret, sessionId=secret))
         await post(posted, ONE, event("mcp_request", serverName=secret))
         await post(posted, "/api/providers/rag", {"name": secret, "description": f"at {secret}"})
-        config = await exchange(posted.port, request("GET", "/api/config"))
+        await post(posted, ONE, {"id": secret, "sessionId": "s2", "timestamp": 1, "type": f"at {secret}"})
+        pages = [
+            (await exchange(posted.port, request("GET", path))).body.decode()
+            for path in ("/api/config", "/api/sessions/s2/events")
+        ]
 
     assert len(notes) == 1
-    assert secret not in f"{notes} {config.body.decode()}"
+    assert secret not in f"{notes} {pages}"
+    assert pages[1].count("[REDACTED]") == 2
 
 
 async def test_a_session_that_is_named_after_an_index_has_no_secret_in_its_name() -> None:
