@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
@@ -14,7 +13,8 @@ from forwarder.app.looking.schema import json_schema
 from tests.app.test_wire_form import misfits
 from tests.plugins.air.samples import FIELDS, event
 from tests.process.machine import Machine, ids
-from tests.raw_http import Reply, exchange, request
+from tests.process.posting import answered
+from tests.raw_http import request
 
 pytestmark = pytest.mark.slow
 
@@ -25,19 +25,6 @@ TEXTS = re.compile(r'"(docs|shop|kb|acme|bash|think|System|accurate|how|good|lat
 def batch(*events: dict[str, Any]) -> bytes:
     """The events, with a secret in every text of theirs that is none of AIr's own words."""
     return request("POST", "/api/ingest/batch", TEXTS.sub(rf'"\1 {TOKEN}"', json.dumps(events)).encode())
-
-
-async def answered(machine: Machine, port: int, raw: bytes, process: asyncio.subprocess.Process) -> Reply:
-    """The answer, as soon as somebody listens."""
-    found: list[Reply] = []
-    async with asyncio.timeout(60):
-        while not found:
-            try:
-                found.append(await exchange(port, raw))
-            except (ConnectionError, EOFError):
-                assert process.returncode is None, machine.log.read_text()[-2000:]
-                await asyncio.sleep(0.02)
-    return found[0]
 
 
 async def test_a_kill_behind_the_answer_changes_nothing(machine: Machine) -> None:
@@ -62,6 +49,6 @@ async def test_a_kill_behind_the_answer_changes_nothing(machine: Machine) -> Non
 
     new = [one["type"] for one in archived if one["id"] not in ids(before)]
     assert [one.json() for one in answers] == [{"ok": True, "count": count} for count in (26, 26, 1)]
-    assert (new, len(set(ids(archived)))) == (["turn_end", "secret_found"], len(archived))
+    assert (new, len(set(ids(archived)))) == (["turn_end"], len(archived))
     assert (wrong, holding) == ([], [])
     assert {one["agent"] for one in archived} == {"codex"}

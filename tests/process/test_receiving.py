@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.process.machine import Machine, ids
-from tests.raw_http import Reply, exchange, reply, request
+from tests.process.posting import answered
+from tests.raw_http import exchange, reply, request
 
 pytestmark = pytest.mark.slow
 
@@ -28,19 +29,6 @@ def free_port() -> int:
 def post(id: str, text: str = "", **headers: str) -> bytes:
     event = {"id": id, "timestamp": "2026-02-05T10:00:00Z", "session_id": "s1", "event_type": "acme", "data": text}
     return request("POST", "/events", json.dumps(event).encode(), **headers)
-
-
-async def answered(machine: Machine, port: int, raw: bytes, process: asyncio.subprocess.Process) -> Reply:
-    """The answer, as soon as somebody listens."""
-    found: list[Reply] = []
-    async with asyncio.timeout(60):
-        while not found:
-            try:
-                found.append(await exchange(port, raw))
-            except (ConnectionError, EOFError):
-                assert process.returncode is None, machine.log.read_text()[-2000:]
-                await asyncio.sleep(0.02)
-    return found[0]
 
 
 def messages(events: list[dict[str, Any]]) -> list[str]:
