@@ -100,13 +100,20 @@ def _made(kind: str, form: str, spelling: str) -> Planted:
 
 
 _RUN = re.compile(rb"[A-Za-z0-9]{12,}")
+_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{20,}")
 
 
 class Search:
-    """Looks for the planted values in bytes, whatever way they are spelled."""
+    """Looks for the planted values in bytes, whatever way they are spelled.
+
+    Lines and words that were looked at before are passed over, also when they come from somewhere else: every sink
+    writes the same ones, and a search reads a hundred times of what there is to be found.
+    """
 
     def __init__(self, secrets: list[Planted]) -> None:
         self._marks: dict[bytes, Planted] = {}
+        self._lines = set[bytes]()
+        self._seen: dict[re.Pattern[bytes], set[bytes]] = {_RUN: set(), _ENCODED: set()}
         for one in secrets:
             for value in one.values:
                 for start in range(len(value) - MARK_LENGTH + 1):
@@ -114,32 +121,38 @@ class Search:
 
     def found(self, data: bytes) -> Iterator[tuple[str, str, str]]:
         """Kind, spelling when planted, and what is around each place where a value shows."""
-        for read in _readings(data):
-            for run in _RUN.finditer(read):
-                for start in range(run.start(), run.end() - MARK_LENGTH + 1):
-                    if one := self._marks.get(read[start : start + MARK_LENGTH]):
-                        around = read[max(start - 120, 0) : start + 30]
+        new = set(data.split(b"\n")) - self._lines
+        self._lines |= new
+        for read in self._readings(b"\n".join(new)):
+            for run in self._unread(_RUN, read):
+                for start in range(len(run) - MARK_LENGTH + 1):
+                    if one := self._marks.get(run[start : start + MARK_LENGTH]):
+                        place = read.find(run)
+                        around = read[max(place - 120, 0) : place + start + 30]
                         yield one.kind, one.spelling, around.decode(errors="replace")
                         break
 
+    def _readings(self, data: bytes) -> Iterator[bytes]:
+        """The bytes as they are, without escapes, and what runs of base64 in either of these say."""
+        text = data.decode("latin-1")
+        plain = re.sub(r"\\+u00([0-9a-fA-F]{2})", lambda at: chr(int(at[1], 16)), text)
+        plain = html.unescape(urllib.parse.unquote(plain, "latin-1"))
+        for one in {text, plain}:
+            read = one.encode("latin-1", "replace")
+            yield b"\n".join(part for run in self._unread(_ENCODED, read) for part in _decoded(run))
+            yield read
 
-def _readings(data: bytes) -> Iterator[bytes]:
-    """The bytes as they are, without escapes, and what runs of base64 in either of these say."""
-    text = data.decode("latin-1")
-    plain = re.sub(r"\\+u00([0-9a-fA-F]{2})", lambda at: chr(int(at[1], 16)), text)
-    plain = html.unescape(urllib.parse.unquote(plain, "latin-1"))
-    for one in {text, plain}:
-        read = one.encode("latin-1", "replace")
-        yield read
-        yield b"\n".join(_decoded(read))
+    def _unread(self, words: re.Pattern[bytes], data: bytes) -> set[bytes]:
+        new = set(words.findall(data)) - self._seen[words]
+        self._seen[words] |= new
+        return new
 
 
-def _decoded(data: bytes) -> Iterator[bytes]:
-    for run in re.finditer(rb"[A-Za-z0-9+/_-]{20,}", data):
-        letters = run[0].replace(b"-", b"+").replace(b"_", b"/")
-        for shift in range(4):
-            part = letters[shift:]
-            yield a2b_base64(part[: len(part) // 4 * 4])
+def _decoded(run: bytes) -> Iterator[bytes]:
+    letters = run.replace(b"-", b"+").replace(b"_", b"/")
+    for shift in range(4):
+        part = letters[shift:]
+        yield a2b_base64(part[: len(part) // 4 * 4])
 
 
 def written(folder: Path) -> Iterator[tuple[str, bytes]]:
