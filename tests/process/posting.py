@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from tests.process.machine import Machine
 from tests.raw_http import Reply, exchange
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
 
 
 async def answered(machine: Machine, port: int, raw: bytes, process: asyncio.subprocess.Process) -> Reply:

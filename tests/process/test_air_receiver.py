@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from forwarder.app.looking.schema import json_schema
 from tests.app.test_wire_form import misfits
 from tests.plugins.air.samples import FIELDS, event
 from tests.process.machine import Machine, ids
-from tests.process.posting import answered
+from tests.process.posting import answered, free_port
 from tests.raw_http import request
 
 pytestmark = pytest.mark.slow
@@ -30,8 +29,7 @@ def batch(*events: dict[str, Any]) -> bytes:
 async def test_a_kill_behind_the_answer_changes_nothing(machine: Machine) -> None:
     """All that was answered is delivered, once, in the form of the schema and without its secrets; what is posted
     later knows whose it is."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = int(one.getsockname()[1])
+    port = free_port()
     machine.configure(machine.archive_sink(), f'[receivers.air]\nlisten = "127.0.0.1:{port}"\n')
     everything = [event(kind) for kind in FIELDS]
     process = await machine.started()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.process.counting_plugin import install
 from tests.process.machine import Machine
-from tests.process.test_receiving import answered, free_port
+from tests.process.posting import answered, free_port
 from tests.process.writing import answering
 from tests.raw_http import request
 

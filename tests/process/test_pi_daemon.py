@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import pytest
 
 from tests.process.machine import Machine, ids
-from tests.process.posting import answered
+from tests.process.posting import answered, free_port
 from tests.raw_http import exchange, request
 
 pytestmark = pytest.mark.slow
@@ -29,8 +28,7 @@ def metrics_of(machine: Machine) -> list[dict[str, Any]]:
 
 async def test_a_kill_between_two_equal_batches_changes_nothing(machine: Machine) -> None:
     """The second is a duplicate, the values stand, each event is delivered once, and no disk has the secret."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = int(one.getsockname()[1])
+    port = free_port()
     (machine.folder / "daemon.json").write_text("{}")
     table = f'[receivers.pi_daemon]\nlisten = "127.0.0.1:{port}"\nconfig = "{machine.folder}/daemon.json"\n'
     machine.configure(machine.archive_sink(), table)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.process.machine import Machine, ids
-from tests.process.posting import answered
+from tests.process.posting import answered, free_port
 from tests.raw_http import exchange, reply, request
 
 pytestmark = pytest.mark.slow
@@ -19,11 +19,6 @@ pytestmark = pytest.mark.slow
 
 def receiver(port: int, more: str = "") -> str:
     return f'[receivers.pai]\nlisten = "127.0.0.1:{port}"\n{more}'
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def post(id: str, text: str = "", **headers: str) -> bytes:
