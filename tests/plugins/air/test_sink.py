@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -481,19 +480,6 @@ async def test_the_url_is_taken_as_airs_collectors_have_it(server: AirServer, ur
     await Engine(url.format(server.url.rpartition(":")[2])).run(batch(life()))
 
     assert shown(server.sessions) == expected(life())
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One PEM file with key and certificate of 127.0.0.1, signed by itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1
-        -addext subjectAltName=IP:127.0.0.1 -addext keyUsage=digitalSignature,keyCertSign
-        -keyout {folder}/key.pem -out {folder}/cert.pem"""
-    subprocess.run(command.split(), check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
-    return both
 
 
 async def test_air_behind_tls_is_reached(certificate: Path) -> None:

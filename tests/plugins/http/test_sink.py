@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import ssl
-import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -397,19 +396,6 @@ async def test_a_missing_certificate_file_is_named(tmp_path: Path) -> None:
     for sink, key in zip(sinks, ["ca_file", "client_cert"], strict=True):
         with pytest.raises(ConfigError, match=key):
             await send(sink)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One PEM file with key and certificate of 127.0.0.1, signed by itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1
-        -addext subjectAltName=IP:127.0.0.1 -addext keyUsage=digitalSignature,keyCertSign
-        -keyout {folder}/key.pem -out {folder}/cert.pem"""
-    subprocess.run(command.split(), check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
-    return both
 
 
 def tls_server(certificate: Path) -> ssl.SSLContext:
